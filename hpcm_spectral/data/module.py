@@ -1,0 +1,208 @@
+"""What is common to all image sources: loaders of training crops and of full validation images."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from lightning import LightningDataModule
+from lightning.fabric.utilities.seed import pl_worker_init_function
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from hpcm_spectral.data.dataset import SmallImages, TrainingCrops
+from hpcm_spectral.data.sampler import EpochSampler
+from hpcm_spectral.data.screening import OnError
+from hpcm_spectral.data.validation import ValidationImages
+from hpcm_spectral.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+# HPCM pads other sizes up to a multiple of this, and training should not see padding.
+_CROP_MULTIPLE = 256
+
+
+class ImageDataModule(LightningDataModule):
+    """Random crops for training and full images for validation; subclasses say which files.
+
+    Training batches are float32 tensors [batch_size, 3, crop_size, crop_size], 0 to 1, always full.
+    Validation batches are [1, 3, H, W], in the order of ``val_names``.
+
+    Args:
+        batch_size: Crops per batch and process, at least 1.
+        crop_size: Side of the crops in pixels, a multiple of 256.
+        samples_per_epoch: Crops per epoch over all processes, at least ``batch_size``; None means as many as
+            there are training images.
+        num_workers: Processes that decode training images, 0 for none; validation uses at most one. The
+            default of 1 leaves the other core of a two-core laptop to the training. If a GPU waits for data,
+            raise it towards the number of cores per GPU; the samples stay the same.
+        seed: Decides order, position and flips of the crops; not negative.
+        small_images: ``reflect`` continues training images smaller than a crop by reflection, ``skip``
+            leaves them out.
+        on_error: ``skip`` leaves out unreadable images with a logged warning, ``raise`` stops.
+        cache_mb: MiB of decoded training images to keep in memory, 0 for none.
+        pin_memory: Whether to load into page-locked memory, which speeds up copies to a GPU; without CUDA it
+            has no effect.
+
+    Attributes:
+        val_names: One name per validation image, empty before `setup`.
+
+    Raises:
+        ValueError: An argument is out of its range; the message starts with its name.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int = 8,
+        crop_size: int = 256,
+        samples_per_epoch: int | None = None,
+        num_workers: int = 1,
+        seed: int = 0,
+        small_images: SmallImages = "reflect",
+        on_error: OnError = "skip",
+        cache_mb: int = 0,
+        pin_memory: bool = True,
+    ) -> None:
+        super().__init__()
+        _check_at_least("batch_size", batch_size, 1)
+        _check_at_least("num_workers", num_workers, 0)
+        _check_at_least("seed", seed, 0)
+        _check_at_least("cache_mb", cache_mb, 0)
+        _check_crop_size(crop_size)
+        if samples_per_epoch is not None and samples_per_epoch < batch_size:
+            raise ValueError(
+                f"samples_per_epoch must be at least batch_size ({batch_size}), got {samples_per_epoch}, which "
+                "leaves an epoch without a full batch; raise it or lower batch_size."
+            )
+        self.batch_size = batch_size
+        self.crop_size = crop_size
+        self.samples_per_epoch = samples_per_epoch
+        self.num_workers = num_workers
+        self.seed = seed
+        self.small_images: SmallImages = small_images
+        self.on_error: OnError = on_error
+        self.cache_mb = cache_mb
+        self.pin_memory = pin_memory
+        self.val_names: list[str] = []
+        self._train: TrainingCrops | None = None
+        self._val: ValidationImages | None = None
+
+    def train_files(self) -> list[Path]:
+        """List the training images."""
+        raise NotImplementedError
+
+    def val_files(self) -> list[Path]:
+        """List the validation images."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find and check the images; what a former call has set up is kept.
+
+        Args:
+            stage: Lightning's stage; training images are set up for ``fit`` and None only.
+
+        Raises:
+            DataError: Images are missing, or unreadable with ``on_error=raise``.
+        """
+        if self._val is None:
+            self._val = ValidationImages(self.val_files(), self.on_error)
+            self.val_names = self._val.names
+        if self._train is None and stage in (None, "fit"):
+            self._train = TrainingCrops(
+                self.train_files(),
+                self.crop_size,
+                self.seed,
+                small_images=self.small_images,
+                on_error=self.on_error,
+                cache_mb=self.cache_mb,
+            )
+            _warn_of_shared(self._train.paths, self._val.paths)
+            if self.cache_mb:
+                self._train.preload()
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Make the loader of training batches.
+
+        Raises:
+            DataError: Fewer samples than a batch come to each process, or `setup` fails.
+        """
+        if self._train is None:
+            self.setup("fit")
+        assert self._train is not None
+        samples = self.samples_per_epoch or len(self._train)
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        sampler = EpochSampler(samples, rank, world_size)
+        if len(sampler) < self.batch_size:
+            raise DataError(
+                f"An epoch must hold at least batch_size ({self.batch_size}) samples for each of the "
+                f"{world_size} training processes, got {samples} in all; raise samples_per_epoch or lower "
+                "batch_size."
+            )
+        return DataLoader(
+            self._train,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            drop_last=True,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=self.pin_memory and torch.cuda.is_available(),
+            worker_init_fn=pl_worker_init_function,
+            generator=self._generator(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """Make the loader of single validation images.
+
+        Raises:
+            DataError: `setup` fails.
+        """
+        if self._val is None:
+            self.setup("validate")
+        assert self._val is not None
+        workers = min(1, self.num_workers)
+        return DataLoader(
+            self._val,
+            batch_size=1,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.pin_memory and torch.cuda.is_available(),
+            worker_init_fn=pl_worker_init_function,
+            generator=self._generator(),
+        )
+
+    def _generator(self) -> torch.Generator:
+        # A loader seeds its workers from PyTorch's global generator otherwise, at each epoch: the model's
+        # random numbers would depend on how often data was loaded.
+        return torch.Generator().manual_seed(self.seed)
+
+
+def _check_at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}; raise it.")
+
+
+def _check_crop_size(crop_size: int) -> None:
+    if crop_size < 1 or crop_size % _CROP_MULTIPLE:
+        below = max(_CROP_MULTIPLE, crop_size // _CROP_MULTIPLE * _CROP_MULTIPLE)
+        raise ValueError(
+            f"crop_size must be a positive multiple of {_CROP_MULTIPLE}, got {crop_size}; "
+            f"choose {below} or {below + _CROP_MULTIPLE}."
+        )
+
+
+def _warn_of_shared(train: Iterable[Path], val: Iterable[Path]) -> None:
+    validated = {_identity(path) for path in val}
+    shared = [path for path in train if _identity(path) in validated]
+    if shared:
+        logger.warning(
+            "Training and validation share %d files, such as %s: the validation results are too good.",
+            len(shared),
+            shared[0],
+        )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    # Device and inode tell that two paths are one file, through any kind of link.
+    status = path.stat()
+    return status.st_dev, status.st_ino

@@ -1,0 +1,26 @@
+"""Errors that a user can act on: one sentence each, shown without a traceback by the scripts."""
+
+
+class UserError(Exception):
+    """Something outside the program is wrong: a setting, a file, a folder.
+
+    The message is one sentence that says what must hold, what came instead and what to do. A data loader
+    that fails in a worker process wraps the message in that worker's traceback; only the sentence is kept.
+    """
+
+    def __init__(self, message: str) -> None:
+        if message.startswith("Caught ") and "Original Traceback" in message:
+            message = message.rstrip().rsplit("\n", 1)[-1].split(": ", 1)[-1]
+        super().__init__(message)
+
+
+class ConfigError(UserError):
+    """A setting is unknown, has the wrong type or an impossible value."""
+
+
+class DataError(UserError):
+    """An image or a folder of images cannot be used."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint or an exported codec cannot be used."""

@@ -1,0 +1,19 @@
+"""Codecs in CompressAI's conventions."""
+
+from hpcm_spectral.models.hpcm import (
+    HPCM,
+    CodecOutput,
+    HPCM_Base,
+    HPCM_Large,
+    HPCM_Tiny,
+    from_published,
+)
+
+__all__ = [
+    "HPCM",
+    "CodecOutput",
+    "HPCM_Base",
+    "HPCM_Large",
+    "HPCM_Tiny",
+    "from_published",
+]

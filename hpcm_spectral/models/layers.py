@@ -1,0 +1,68 @@
+"""The residual blocks of HPCM and its resampling convolutions."""
+
+import torch
+from jaxtyping import Float
+from torch import nn
+
+
+class ResidualBlock(nn.Module):
+    """``x + expand-and-contract(mix(x))``: a spatial mixer, then two 1x1 convolutions with a LeakyReLU between.
+
+    Args:
+        channels: Channels in and out.
+        mixer: 3x3 convolution over space.
+        expansion: Channels between the 1x1 convolutions, as a multiple.
+    """
+
+    def __init__(self, channels: int, mixer: nn.Module, expansion: int) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.expand = nn.Conv2d(channels, expansion * channels, 1)
+        self.activation = nn.LeakyReLU(0.01)
+        self.contract = nn.Conv2d(expansion * channels, channels, 1)
+
+    def forward(self, x: Float[torch.Tensor, "B C H W"]) -> Float[torch.Tensor, "B C H W"]:
+        """Same shape in and out."""
+        return x + self.contract(self.activation(self.expand(self.mixer(x))))
+
+
+class PartialConv(nn.Module):
+    """3x3 convolution of the first quarter of the channels; the others pass through.
+
+    Args:
+        channels: All channels, a multiple of 4.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.split = (channels // 4, channels - channels // 4)
+        self.conv = nn.Conv2d(channels // 4, channels // 4, 3, padding=1)
+
+    def forward(self, x: Float[torch.Tensor, "B C H W"]) -> Float[torch.Tensor, "B C H W"]:
+        """Same shape in and out."""
+        mixed, kept = x.split(self.split, dim=1)
+        return torch.cat((self.conv(mixed), kept), dim=1)
+
+
+class PConvRB(ResidualBlock):
+    """Residual block with a partial 3x3 convolution, of the transforms."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, PartialConv(channels), expansion=4)
+
+
+class DWConvRB(ResidualBlock):
+    """Residual block with a depthwise 3x3 convolution, of the context networks."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, nn.Conv2d(channels, channels, 3, padding=1, groups=channels), expansion=2)
+
+
+def down(in_channels: int, out_channels: int, *, overlap: bool = False) -> nn.Conv2d:
+    """Halve the resolution with kernel 2, or with kernel 4 where windows shall overlap."""
+    return nn.Conv2d(in_channels, out_channels, 4 if overlap else 2, stride=2, padding=1 if overlap else 0)
+
+
+def up(in_channels: int, out_channels: int, *, overlap: bool = False) -> nn.ConvTranspose2d:
+    """Double the resolution with kernel 2, or with kernel 4 where windows shall overlap."""
+    return nn.ConvTranspose2d(in_channels, out_channels, 4 if overlap else 2, stride=2, padding=1 if overlap else 0)

@@ -1,0 +1,15 @@
+"""Training-only stages: what the spectral regularizers add to training, and nothing else."""
+
+from hpcm_spectral.stages.base import InputStage, PenaltyStage, Stage
+from hpcm_spectral.stages.dct_truncation import DCTTransform, Mask, SpectralTruncation, Target, truncate
+
+__all__ = [
+    "DCTTransform",
+    "InputStage",
+    "Mask",
+    "PenaltyStage",
+    "SpectralTruncation",
+    "Stage",
+    "Target",
+    "truncate",
+]
