@@ -3,6 +3,7 @@
 from hpcm_spectral.data.dataset import SmallImages, TrainingCrops
 from hpcm_spectral.data.decode import as_tensor, read_image, read_size
 from hpcm_spectral.data.folder import image_extensions, list_images
+from hpcm_spectral.data.loader import TrainingLoader
 from hpcm_spectral.data.module import ImageDataModule
 from hpcm_spectral.data.photos import training_photos, validation_photos
 from hpcm_spectral.data.sampler import EpochSampler
@@ -18,6 +19,7 @@ __all__ = [
     "PhotoDataModule",
     "SmallImages",
     "TrainingCrops",
+    "TrainingLoader",
     "ValidationImages",
     "as_tensor",
     "image_extensions",

@@ -71,7 +71,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             # Pillow warns of harmless oddities, such as a broken EXIF block, in files that decode well.
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            # Given a path, Pillow maps uncompressed TIFFs into memory, and garbles those that are turned.
+            with path.open("rb") as file, Image.open(file) as image:
                 yield image
     # Damaged files make Pillow's decoders raise almost anything: SyntaxError, struct.error, IndexError...
     except Exception as error:

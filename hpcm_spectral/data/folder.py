@@ -59,8 +59,8 @@ def list_images(folder: Path) -> list[Path]:
         ]
     if not found:
         raise DataError(
-            f"The image folder must hold images, but {folder} has no file ending in .png, .jpg, .webp, .tif or "
-            f"another of the {len(image_extensions())} extensions that Pillow reads; check the path."
+            f"The image folder must hold images, but {folder} has no file ending in .png, .jpg, .webp, .tif "
+            f"or another of the {len(image_extensions())} extensions that Pillow reads; check the path."
         )
     return sorted(found)
 

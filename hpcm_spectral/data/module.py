@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hpcm_spectral.data.dataset import SmallImages, TrainingCrops
+from hpcm_spectral.data.loader import TrainingLoader
 from hpcm_spectral.data.sampler import EpochSampler
 from hpcm_spectral.data.screening import OnError
 from hpcm_spectral.data.validation import ValidationImages
@@ -72,8 +73,8 @@ class ImageDataModule(LightningDataModule):
         _check_crop_size(crop_size)
         if samples_per_epoch is not None and samples_per_epoch < batch_size:
             raise ValueError(
-                f"samples_per_epoch must be at least batch_size ({batch_size}), got {samples_per_epoch}, which "
-                "leaves an epoch without a full batch; raise it or lower batch_size."
+                f"samples_per_epoch must be at least batch_size ({batch_size}), got {samples_per_epoch}, "
+                "which leaves an epoch without a full batch; raise it or lower batch_size."
             )
         self.batch_size = batch_size
         self.crop_size = crop_size
@@ -121,7 +122,7 @@ class ImageDataModule(LightningDataModule):
             if self.cache_mb:
                 self._train.preload()
 
-    def train_dataloader(self) -> DataLoader[Tensor]:
+    def train_dataloader(self) -> TrainingLoader:
         """Make the loader of training batches.
 
         Raises:
@@ -139,7 +140,7 @@ class ImageDataModule(LightningDataModule):
                 f"{world_size} training processes, got {samples} in all; raise samples_per_epoch or lower "
                 "batch_size."
             )
-        return DataLoader(
+        return TrainingLoader(
             self._train,
             batch_size=self.batch_size,
             sampler=sampler,

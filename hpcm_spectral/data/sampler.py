@@ -19,13 +19,17 @@ class EpochSampler(DistributedSampler[int]):
         samples_per_epoch: n over all processes, at least 1.
         rank: Number of this process, counted from 0.
         world_size: How many processes train together.
+
+    Attributes:
+        skip: How many numbers of this process the next iteration leaves out at its beginning.
     """
 
     def __init__(self, samples_per_epoch: int, rank: int = 0, world_size: int = 1) -> None:
         numbers = range(samples_per_epoch)
         super().__init__(numbers, world_size, rank, shuffle=False, drop_last=True)  # type: ignore[arg-type]
         self.samples_per_epoch = samples_per_epoch
+        self.skip = 0
 
     def __iter__(self) -> Iterator[int]:
         start = self.epoch * self.samples_per_epoch
-        return (start + number for number in super().__iter__())
+        return (start + number for number in list(super().__iter__())[self.skip :])

@@ -1,5 +1,6 @@
 """Codecs in CompressAI's conventions."""
 
+from hpcm_spectral.models.codec_files import load_codec, save_codec
 from hpcm_spectral.models.hpcm import (
     HPCM,
     CodecOutput,
@@ -16,4 +17,6 @@ __all__ = [
     "HPCM_Large",
     "HPCM_Tiny",
     "from_published",
+    "load_codec",
+    "save_codec",
 ]

@@ -124,8 +124,9 @@ class HPCM(CompressionModel):
         y = self.g_a(padding.pad(x))
         z_hat, z_likelihoods = self._code_hyper(self.h_a(y))
         coder = EstimatingCoder(self.entropy_model, training=self.training)
-        latents = self.context(self.h_s(z_hat), coder, y)
-        x_hat = self.g_s(latents[-1].y_hat)
+        # Coded values are float32; the networks want their own precision.
+        latents = self.context(self.h_s(z_hat.to(y.dtype)), coder, y)
+        x_hat = self.g_s(latents[-1].y_hat.to(y.dtype))
         return {
             "x_hat": padding.crop(x_hat),
             "likelihoods": {"y": assemble(coder.likelihoods), "z": z_likelihoods},

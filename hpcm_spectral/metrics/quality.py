@@ -1,0 +1,47 @@
+"""PSNR and MS-SSIM of images in [0, 1]."""
+
+import torch
+from jaxtyping import Float
+from pytorch_msssim import ms_ssim
+
+# Five scales with an 11-tap window, each half of the one before, need more than (11 - 1) * 2^4 pixels.
+MS_SSIM_MIN_SIDE = 161
+
+
+def psnr(mse: Float[torch.Tensor, ""]) -> Float[torch.Tensor, ""]:
+    """PSNR in dB of images in [0, 1] from their mean squared error.
+
+    Example:
+        >>> round(psnr(torch.tensor(0.01)).item(), 4)
+        20.0
+    """
+    return -10 * torch.log10(mse)
+
+
+def psnr_8bit(
+    x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3 H W"]
+) -> Float[torch.Tensor, ""]:
+    """PSNR in dB after clamping and rounding the reconstruction to 8 bits, as published results are scored.
+
+    Args:
+        x: Images in [0, 1].
+        x_hat: Reconstructions, any range.
+    """
+    return psnr(torch.mean((to_8bit(x_hat).double() - x.double()) ** 2)).float()
+
+
+def ms_ssim_db(
+    x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3 H W"]
+) -> Float[torch.Tensor, ""]:
+    """``-10 log10(1 - MS-SSIM)`` after clamping and rounding the reconstruction to 8 bits.
+
+    Args:
+        x: Images in [0, 1], both sides at least 161.
+        x_hat: Reconstructions, any range.
+    """
+    return -10 * torch.log10(1 - ms_ssim(to_8bit(x_hat), x, data_range=1.0))
+
+
+def to_8bit(x: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, "*shape"]:
+    """The nearest values that an 8-bit picture can hold, in [0, 1]."""
+    return torch.round(x.float().clamp(0, 1) * 255) / 255

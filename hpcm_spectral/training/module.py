@@ -1,0 +1,137 @@
+"""What Lightning trains: a codec, its loss, and stages that exist during training only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from jaxtyping import Float
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import nn
+
+from hpcm_spectral.errors import UserError
+from hpcm_spectral.losses import RateDistortionLoss
+from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, ms_ssim_db, psnr_8bit
+from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
+from hpcm_spectral.training.optimizers import AdamRecipe
+
+BASELINE = "baseline"
+MAX_SKIPPED_IN_A_ROW = 50
+
+
+class CodecModule(pl.LightningModule):
+    """Trains a codec under a rate-distortion loss with pluggable stages.
+
+    .. code-block:: none
+
+        images ──► input stages ──► codec ──► loss ──► (+) ──► optimizer
+                                      │                 ▲
+                                      └─► latents ──► penalty stages
+
+    Args:
+        codec: A codec whose ``forward`` returns ``x_hat``, ``likelihoods`` and ``latents``.
+        loss: The rate-distortion loss.
+        recipe: Optimizer and learning-rate schedule.
+        stages: Regularizers, in the order in which they act.
+        channels_last: Memory format of codec and images.
+    """
+
+    def __init__(
+        self,
+        codec: nn.Module,
+        loss: RateDistortionLoss,
+        recipe: AdamRecipe,
+        stages: Sequence[Stage] = (),
+        *,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.codec = codec.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.loss = loss
+        self.recipe = recipe
+        self.stages = nn.ModuleList(stages)
+        self.register_buffer("skipped_steps", torch.zeros((), dtype=torch.int64))
+        self._skipped_in_a_row = 0
+
+    def progress(self, batch_idx: int) -> float:
+        """Training so far in epochs, fraction included."""
+        return self.current_epoch + batch_idx / self.trainer.num_training_batches
+
+    def phase(self, progress: float) -> str:
+        """Name of the stages that act at ``progress``, or ``baseline``."""
+        return "+".join(stage.phase for stage in self._active(Stage, progress)) or BASELINE
+
+    def stage_metrics(self, progress: float) -> dict[str, float]:
+        """What all stages log at ``progress``."""
+        return {key: value for stage in self._active(Stage, progress) for key, value in stage.metrics(progress).items()}
+
+    def _active(self, kind: type[Any], progress: float) -> list[Any]:
+        return [stage for stage in self.stages if isinstance(stage, kind) and stage.is_active(progress)]
+
+    def training_step(self, batch: Float[torch.Tensor, "B 3 H W"], batch_idx: int) -> torch.Tensor:
+        """Loss of a batch of crops in [0, 1], with the stages that act now."""
+        progress = self.progress(batch_idx)
+        x = target = batch.contiguous(memory_format=self.memory_format)
+        for stage in self._active(InputStage, progress):
+            x = stage(x, progress)
+            if stage.target == "truncated":
+                target = x
+        out = self.codec(x)
+        terms = self.loss(out["x_hat"], out["likelihoods"], target)
+        loss = terms.loss
+        for stage in self._active(PenaltyStage, progress):
+            loss = loss + stage(out["latents"], progress)
+        metrics = {**terms.metrics(), "loss": loss.detach(), "lr": self.optimizers().param_groups[0]["lr"]}  # type: ignore[union-attr]
+        self._log_training({f"train/{key}": value for key, value in metrics.items()}, progress)
+        return loss
+
+    def _log_training(self, metrics: dict[str, Any], progress: float) -> None:
+        self.log_dict({**metrics, **self.stage_metrics(progress), "train/skipped_steps": self.skipped_steps.float()})
+        # Under this name it takes the place of Lightning's whole number in the loggers.
+        self.log("epoch", progress)
+
+    def validation_step(self, batch: Float[torch.Tensor, "1 3 H W"], batch_idx: int) -> None:
+        """Metrics of one full photograph in [0, 1]; no stage takes part."""
+        out = self.codec(batch.contiguous(memory_format=self.memory_format))
+        terms = self.loss(out["x_hat"], out["likelihoods"], batch)
+        metrics = {**terms.metrics(), "psnr": psnr_8bit(batch, out["x_hat"])}
+        if min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
+            metrics["ms_ssim_db"] = ms_ssim_db(batch, out["x_hat"])
+        self.log_dict({f"val/{key}": value for key, value in metrics.items()}, batch_size=1, sync_dist=True)
+        self.log("epoch", float(self.current_epoch + 1), batch_size=1)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Codec and stages in groups of their own, so that a stage can have its own learning rate."""
+        params: list[dict[str, Any]] = [{"params": list(self.codec.parameters())}]
+        for stage in self.stages:
+            if own := list(stage.parameters()):
+                rate = getattr(stage, "lr", None)
+                params.append({"params": own, **({"lr": rate} if rate is not None else {})})
+        return self.recipe.configure(params, self.trainer.max_epochs)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient norm; a step whose norm is not finite is skipped and counted, as published.
+
+        Raises:
+            UserError: Too many steps in a row were skipped: training has diverged.
+        """
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            self._skipped_in_a_row = 0
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        # Without gradients the optimizer leaves parameters and moments alone.
+        optimizer.zero_grad(set_to_none=True)
+        self.skipped_steps += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+            raise UserError(
+                f"Gradients must be finite, but the last {MAX_SKIPPED_IN_A_ROW} steps up to step {self.global_step} "
+                "had none and were skipped; lower optimizer.lr or resume from an earlier checkpoint."
+            )
