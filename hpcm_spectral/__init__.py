@@ -1,3 +1,7 @@
 """Train HPCM learned image codecs with spectral regularization."""
 
-import hpcm_spectral._torchvision_ops  # noqa: F401, I001  must precede every import that leads to torchvision
+import hpcm_spectral._torchvision_ops  # noqa: F401  must precede every import that leads to torchvision
+from hpcm_spectral.stages import DCTTransform, SpectralTruncation
+
+__version__ = "0.1.0"
+__all__ = ["DCTTransform", "SpectralTruncation", "__version__"]

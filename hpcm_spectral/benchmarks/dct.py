@@ -1,6 +1,5 @@
 """What phase 1 costs: band-limited truncation against the dense form of the paper's equation, side by side."""
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -119,15 +118,10 @@ def truncation_cost(
             for _ in range(2):
                 own, dense = truncate(x, tau), dense_truncation(x, basis, mask)
             difference = max(difference, (own - dense).abs().max().item())
-            pairs = [
-                (_seconds(lambda: truncate(x, tau), x.device), _seconds(lambda: dense_truncation(x, basis, mask), x.device))  # noqa: B023, E501
-                for _ in range(repeats)
-            ]
+            pairs = [(_seconds(truncate, x, tau), _seconds(dense_truncation, x, basis, mask)) for _ in range(repeats)]
             own_seconds.append(statistics.median(own for own, _ in pairs))
             dense_seconds.append(statistics.median(dense for _, dense in pairs))
-    return DctBenchmark(
-        batch, size, str(x.device), tau_values, tuple(own_seconds), tuple(dense_seconds), difference
-    )
+    return DctBenchmark(batch, size, str(x.device), tau_values, tuple(own_seconds), tuple(dense_seconds), difference)
 
 
 def dense_truncation(
@@ -144,11 +138,11 @@ def _soft_mask(size: int, tau: float) -> Float[torch.Tensor, "size size"]:
     return torch.clamp((tau - r) / tau, min=0).float()
 
 
-def _seconds(call: Callable[[], torch.Tensor], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _seconds(function: Callable[..., torch.Tensor], x: torch.Tensor, *arguments: object) -> float:
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
     start = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    function(x, *arguments)
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
     return time.perf_counter() - start

@@ -141,8 +141,7 @@ class TrainingCrops(Dataset[Tensor]):
             if (pixels := self._decode(index)) is not None:
                 return pixels
         raise DataError(
-            f"Training needs at least one image that can be decoded, but all {len(order)} are damaged; "
-            "replace them."
+            f"Training needs at least one image that can be decoded, but all {len(order)} are damaged; replace them."
         )
 
     def _order(self, cycle: int) -> Int[np.ndarray, " files"]:

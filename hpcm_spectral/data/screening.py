@@ -13,9 +13,7 @@ Checked = TypeVar("Checked")
 logger = logging.getLogger(__name__)
 
 
-def screen(
-    paths: Sequence[Path], check: Callable[[Path], Checked], on_error: OnError
-) -> list[tuple[Path, Checked]]:
+def screen(paths: Sequence[Path], check: Callable[[Path], Checked], on_error: OnError) -> list[tuple[Path, Checked]]:
     """Run a check on every file and keep the files that pass.
 
     Args:

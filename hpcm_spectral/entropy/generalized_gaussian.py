@@ -54,7 +54,7 @@ class GeneralizedGaussianConditional(GaussianConditional):
         return _GeneralizedGaussianCdf.apply(inputs, self.beta)
 
     # CompressAI declares this a static method; here it depends on beta.
-    def _standardized_quantile(self, quantile: float) -> float:  # type: ignore[override]
+    def _standardized_quantile(self, quantile: float) -> float:
         return float(scipy.stats.gennorm.ppf(quantile, self.beta))
 
     def likelihood(

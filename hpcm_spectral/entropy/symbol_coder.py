@@ -1,6 +1,6 @@
 """What a traversal does with the symbols of one coding step: estimate their cost (or, later, write or read them)."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from hpcm_spectral.entropy.generalized_gaussian import GeneralizedGaussianCondit
 from hpcm_spectral.ops import ste_round
 
 
+@runtime_checkable
 class SymbolCoder(Protocol):
     """One coding step after the other, in a fixed order."""
 

@@ -18,9 +18,7 @@ def psnr(mse: Float[torch.Tensor, ""]) -> Float[torch.Tensor, ""]:
     return -10 * torch.log10(mse)
 
 
-def psnr_8bit(
-    x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3 H W"]
-) -> Float[torch.Tensor, ""]:
+def psnr_8bit(x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3 H W"]) -> Float[torch.Tensor, ""]:
     """PSNR in dB after clamping and rounding the reconstruction to 8 bits, as published results are scored.
 
     Args:
@@ -30,9 +28,7 @@ def psnr_8bit(
     return psnr(torch.mean((to_8bit(x_hat).double() - x.double()) ** 2)).float()
 
 
-def ms_ssim_db(
-    x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3 H W"]
-) -> Float[torch.Tensor, ""]:
+def ms_ssim_db(x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3 H W"]) -> Float[torch.Tensor, ""]:
     """``-10 log10(1 - MS-SSIM)`` after clamping and rounding the reconstruction to 8 bits.
 
     Args:

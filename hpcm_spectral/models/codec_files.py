@@ -56,10 +56,10 @@ def load_codec(folder: Path) -> HPCM:
         codec = cls(**arguments)
         codec.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} must hold the codec's weights, but cannot be read: {error}.") from None
+        raise CheckpointError(
+            f"{folder / WEIGHTS} must hold the codec's weights, but cannot be read: {error}."
+        ) from None
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path} and {WEIGHTS} must belong together, but do not: {reason}") from None
     return codec.eval()
-
-

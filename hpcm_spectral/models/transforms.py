@@ -1,5 +1,6 @@
 """g_a, g_s, h_a and h_s of HPCM from widths and depths."""
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
@@ -55,3 +56,26 @@ def build_h_s(latent_channels: int, hyper_channels: int) -> nn.Sequential:
         up(hyper_channels, 2 * latent_channels),
         PConvRB(2 * latent_channels),
     )
+
+
+def initialise(g_a: nn.Sequential, g_s: nn.Sequential, h_a: nn.Sequential, h_s: nn.Sequential) -> None:
+    """Start the resampling convolutions so that they keep the variance of what passes through.
+
+    PyTorch's default takes a transposed convolution's outputs for its inputs and shrinks the signal about
+    forty-fold over g_s. The last layer starts quiet and at mid-grey, the mean of [0, 1].
+    """
+    for part in (g_a, g_s, h_a, h_s):
+        for layer in part:
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                taps = math.prod(layer.kernel_size)
+                if isinstance(layer, nn.ConvTranspose2d):
+                    # Strides spread the taps over as many output pixels.
+                    taps //= math.prod(layer.stride)
+                nn.init.normal_(layer.weight, std=(layer.in_channels * taps) ** -0.5)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+    last = g_s[-1]
+    assert isinstance(last, nn.ConvTranspose2d)
+    assert last.bias is not None
+    nn.init.constant_(last.bias, 0.5)
+    last.weight.data.mul_(0.3)

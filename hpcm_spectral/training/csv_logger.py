@@ -17,7 +17,7 @@ KEYS = ("step", "epoch")
 
 
 class RunCsvLogger(Logger):
-    """Appends a row per step to ``metrics.csv``; calls with the same step share a row.
+    """Appends a row per step to ``metrics.csv``; a word and the numbers of one step share a row.
 
     Lightning's CSV logger deletes the rows of an earlier session, this one keeps them.
 
@@ -57,8 +57,8 @@ class RunCsvLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Add values to the row of ``step``."""
-        # A validation at the end of an epoch carries the step of the last training row; it gets a row of its own.
-        if self._row and (step != self._row["step"] or set(metrics) & (set(self._row) - set(KEYS))):
+        # A row is complete with its epoch: a validation, which carries the step of the last training row, gets its own.
+        if self._row and (step != self._row["step"] or "epoch" in self._row):
             self._write_row()
         values = {key: v.item() if isinstance(v, torch.Tensor) else v for key, v in metrics.items()}
         self._row.update({**values, "step": step})
@@ -82,7 +82,7 @@ class RunCsvLogger(Logger):
 
     def _write_row(self) -> None:
         row, self._row = self._row, {}
-        new = [key for key in (*KEYS, *sorted(row)) if key not in self._columns and key in row]
+        new = [key for key in dict.fromkeys((*KEYS, *sorted(row))) if key not in self._columns]
         if new:
             rows = self._read()
             self._columns += new

@@ -36,6 +36,8 @@ class CodecModule(pl.LightningModule):
         channels_last: Memory format of codec and images.
     """
 
+    skipped_steps: torch.Tensor
+
     def __init__(
         self,
         codec: nn.Module,
@@ -109,6 +111,14 @@ class CodecModule(pl.LightningModule):
                 rate = getattr(stage, "lr", None)
                 params.append({"params": own, **({"lr": rate} if rate is not None else {})})
         return self.recipe.configure(params, self.trainer.max_epochs)
+
+    def on_train_start(self) -> None:
+        """Take the learning rate from this run's own length, which a resumed run may have changed."""
+        scheduler = self.lr_schedulers()
+        assert isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR)
+        factor = self.recipe.factor(self.current_epoch, self.trainer.max_epochs)
+        for group, base in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, strict=True):
+            group["lr"] = base * factor
 
     def configure_gradient_clipping(
         self,

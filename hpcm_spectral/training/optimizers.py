@@ -15,7 +15,8 @@ class AdamRecipe:
 
     Args:
         lr: Learning rate before the first drop, above 0.
-        milestones: Shares of ``trainer.max_epochs`` at which it drops, rising, within (0, 1]; each is rounded to an epoch.
+        milestones: Shares of ``trainer.max_epochs`` at which it drops, rising, within (0, 1]; each is
+            rounded to an epoch.
         factors: What ``lr`` is multiplied with from each milestone on.
         betas: Adam's decay rates.
 

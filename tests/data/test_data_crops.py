@@ -73,9 +73,7 @@ def test_the_stream_is_the_same_for_any_number_of_workers_and_after_a_resume(mak
     def epochs(workers: int, numbers: list[int]) -> list[torch.Tensor]:
         sampler = EpochSampler(6)
         crops = TrainingCrops(paths, crop_size=16, seed=0)
-        loader = DataLoader(
-            crops, batch_size=2, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
-        )
+        loader = DataLoader(crops, batch_size=2, sampler=sampler, num_workers=workers, persistent_workers=workers > 0)
         result = []
         for number in numbers:
             sampler.set_epoch(number)

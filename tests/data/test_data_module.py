@@ -102,9 +102,7 @@ def test_photos_load_whole_validation_images_and_cached_crops(caplog: pytest.Log
     assert any(message.startswith("train: 48 of 48 images kept in memory") for message in caplog.messages)
     assert not any("share" in message for message in caplog.messages)
     assert [batch.shape for batch in data.train_dataloader()] == [(4, 3, 256, 256)] * 2
-    shapes = {
-        name: tuple(batch.shape) for name, batch in zip(data.val_names, data.val_dataloader(), strict=True)
-    }
+    shapes = {name: tuple(batch.shape) for name, batch in zip(data.val_names, data.val_dataloader(), strict=True)}
     assert shapes["chelsea.png"] == (1, 3, 300, 451)
     assert len(shapes) == 5
 

@@ -36,8 +36,7 @@ class WindowCrossAttention(nn.Module):
     ) -> Float[torch.Tensor, "B C h w"]:
         """Context for the next step."""
         q, k, v = (
-            self._split(conv(x))
-            for conv, x in ((self.conv_q, query), (self.conv_k, memory), (self.conv_v, memory))
+            self._split(conv(x)) for conv, x in ((self.conv_q, query), (self.conv_k, memory), (self.conv_v, memory))
         )
         attended = F.scaled_dot_product_attention(q, k, v)
         return self._merge(attended, *query.shape[-2:]) + self.conv_out(query)

@@ -1,4 +1,7 @@
-"""The context model of HPCM and its single traversal of the eleven coding steps."""
+"""The context model of HPCM and its single traversal of the eleven coding steps.
+
+Letters: B batch, C channels of y, CC and CCC twice and three times as many, h and w positions of a scale.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -41,8 +44,8 @@ class ContextNet(nn.Module):
         self.out = nn.Conv2d(3 * channels, 2 * channels, 1)
 
     def forward(
-        self, params: Float[torch.Tensor, "B 3C h w"], gain: Float[torch.Tensor, "1 3C 1 1"]
-    ) -> Float[torch.Tensor, "B 2C h w"]:
+        self, params: Float[torch.Tensor, "B CCC h w"], gain: Float[torch.Tensor, "1 CCC 1 1"]
+    ) -> Float[torch.Tensor, "B CC h w"]:
         """Scales, then means."""
         return self.out(self.after(self.before(params) * gain))
 
@@ -94,7 +97,7 @@ class ProgressiveContext(nn.Module):
 
     def forward(
         self,
-        hyper_prior: Float[torch.Tensor, "B 2C h w"],
+        hyper_prior: Float[torch.Tensor, "B CC h w"],
         coder: SymbolCoder,
         y: Float[torch.Tensor, "B C h w"] | None = None,
     ) -> list[ScaleLatent]:

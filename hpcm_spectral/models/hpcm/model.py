@@ -1,5 +1,6 @@
 """HPCM, "Learned Image Compression with Hierarchical Progressive Context Modeling" (ICCV 2025, arXiv 2507.19125)."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -15,7 +16,7 @@ from hpcm_spectral.latents import ScaleLatent
 from hpcm_spectral.models.hpcm.attention import HEAD_CHANNELS
 from hpcm_spectral.models.hpcm.context import HyperPriorOrder, ProgressiveContext
 from hpcm_spectral.models.hpcm.order import assemble
-from hpcm_spectral.models.transforms import build_g_a, build_g_s, build_h_a, build_h_s
+from hpcm_spectral.models.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import centred_padding, ste_round
 
 SIZE_MULTIPLE = 256
@@ -99,6 +100,7 @@ class HPCM(CompressionModel):
         self.g_s = build_g_s(widths, depths, latent_channels)
         self.h_a = build_h_a(latent_channels, hyper_channels)
         self.h_s = build_h_s(latent_channels, hyper_channels)
+        initialise(self.g_a, self.g_s, self.h_a, self.h_s)
         self.means_hyper = nn.Parameter(torch.zeros(1, hyper_channels, 1, 1))
         self.scales_hyper = nn.Parameter(torch.ones(1, hyper_channels, 1, 1))
         self.context = ProgressiveContext(
@@ -186,7 +188,7 @@ def _convolutions(state_dict: Mapping[str, torch.Tensor], part: str) -> list[str
 def _depths(state_dict: Mapping[str, torch.Tensor]) -> list[int]:
     """Residual blocks between the convolutions of g_a."""
     places = [int(key.split(".")[1]) for key in _convolutions(state_dict, "g_a")]
-    return [following - place - 1 for place, following in zip(places, places[1:], strict=False)]
+    return [following - place - 1 for place, following in itertools.pairwise(places)]
 
 
 def _check_multiple(name: str, value: int, multiple: int) -> None:

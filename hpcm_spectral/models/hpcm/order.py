@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 Phase = tuple[int, int]
 Cell = tuple[tuple[int, ...], ...]
@@ -145,7 +145,7 @@ def unfold_into(
     return x.unflatten(1, (groups, -1)).scatter(1, index.expand_as(folded), folded).flatten(1, 2)
 
 
-def to_coarser(x: Float[torch.Tensor, "B C h w"], scale: Scale) -> Float[torch.Tensor, "B C h/2 w/2"]:
+def to_coarser(x: Float[torch.Tensor, "B C h w"], scale: Scale) -> Float[torch.Tensor, "B C h//2 w//2"]:
     """The polyphase slice of ``scale`` that the next coarser scale is made of."""
     grouped = x.unflatten(1, (len(scale.inherited), -1))
     slices = [grouped[:, j, :, r::2, c::2] for j, (r, c) in enumerate(scale.inherited)]
@@ -153,8 +153,8 @@ def to_coarser(x: Float[torch.Tensor, "B C h w"], scale: Scale) -> Float[torch.T
 
 
 def to_finer(
-    coarse: Float[torch.Tensor, "B C h/2 w/2"], into: Float[torch.Tensor, "B C h w"], scale: Scale
-) -> Float[torch.Tensor, "B C h w"]:
+    coarse: Shaped[torch.Tensor, "B C h_coarse w_coarse"], into: Shaped[torch.Tensor, "B C h w"], scale: Scale
+) -> Shaped[torch.Tensor, "B C h w"]:
     """``into`` with the coarser scale's values at the positions that ``scale`` inherits."""
     grouped = into.unflatten(1, (len(scale.inherited), -1)).clone()
     for j, ((r, c), values) in enumerate(zip(scale.inherited, coarse.chunk(len(scale.inherited), 1), strict=True)):
@@ -191,9 +191,7 @@ def _all_but(phase: Phase, width: int, device: torch.device) -> Int[torch.Tensor
         return torch.tensor(kept, device=device)
 
 
-def assemble(
-    folded: list[Float[torch.Tensor, "B c_i h_i w_i"]], fill: float = 0.0
-) -> Float[torch.Tensor, "B C h w"]:
+def assemble(folded: list[Float[torch.Tensor, "B _ _ _"]], fill: float = 0.0) -> Float[torch.Tensor, "B C h w"]:
     """One full-size tensor from what each of the eleven steps gave, in their order."""
     steps = iter(zip(CODING_STEPS, folded, strict=True))
     full: torch.Tensor | None = None

@@ -1,0 +1,30 @@
+# make quickstart: train a small codec on real photographs, about 8 minutes on two CPU cores
+# make test:       every check that CI makes
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install quickstart test format clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+quickstart: install
+	$(BIN)/python scripts/train.py experiment=quickstart hydra.run.dir=$(or $(RUN),runs/quickstart-$(shell date +%Y%m%d-%H%M%S))
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,93 @@
+"""Entry points: Hydra composes the config, errors that a user can mend end with one sentence and status 2."""
+
+import importlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hpcm_spectral.app.hydra_errors import describe
+from hpcm_spectral.app.run_folder import run_folder_for
+from hpcm_spectral.errors import UserError
+
+log = logging.getLogger("hpcm_spectral")
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+def config_folder() -> Path:
+    """Where the config lies: in the package when installed from a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "conf"
+    return packaged if packaged.is_dir() else package.parent / "conf"
+
+
+def train() -> None:
+    """``scripts/train.py``: train a codec."""
+    _run_program("train", "hpcm_spectral.app.training_program", "train_codec")
+
+
+def benchmark() -> None:
+    """``scripts/benchmark.py``: measure two things side by side."""
+    _run_program("benchmark", "hpcm_spectral.app.benchmark_program", "run_benchmark")
+
+
+def _run_program(config_name: str, module: str, function: str) -> None:
+    _set_up_output()
+    OmegaConf.register_new_resolver("hpcm_run_folder", run_folder_for, replace=True)
+    wants_traceback = os.environ.get(FULL_ERROR, "0") not in ("", "0")
+    # Hydra then hands errors through instead of printing them in its own way.
+    os.environ[FULL_ERROR] = "1"
+
+    def task(cfg: DictConfig) -> Any:
+        # Imported here, so that Hydra's own flags (--help, --cfg) need not wait for torch.
+        try:
+            program = getattr(importlib.import_module(module), function)
+            _quieten_lightning()
+            return program(cfg)
+        except UserError as error:
+            # Leaving here keeps Hydra from printing its own report of a failed job.
+            if wants_traceback:
+                raise
+            _stop(str(error))
+
+    program: Callable[[], Any] = hydra.main(
+        version_base="1.3", config_path=str(config_folder()), config_name=config_name
+    )(task)
+    try:
+        program()
+    except (HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        _stop(describe(error, config_folder(), config_name))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _set_up_output() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _quieten_lightning() -> None:
+    """Leave out Lightning's advice: workers and logging intervals are chosen here, with reasons."""
+    # Lightning sets its loggers up when it is imported, so this must come later.
+    for noisy in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")

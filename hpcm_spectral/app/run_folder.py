@@ -1,0 +1,90 @@
+"""The run folder: where a run goes, and what it continues."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from hpcm_spectral.errors import CheckpointError, ConfigError
+from hpcm_spectral.files import write_text
+
+CONFIG, OVERRIDES, SUMMARY = "config.yaml", "overrides.txt", "summary.json"
+CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
+AUTO = "auto"
+# What a resumed run must share with the run that it continues.
+FIXED = ("model", "phase1", "phase2", "schedule", "loss", "seed")
+
+
+def run_folder_for(resume: str | None, default: str) -> str:
+    """The run folder that ``resume`` continues, if it names one, else ``default``."""
+    if resume is None or resume == AUTO:
+        return default
+    path = Path(resume)
+    if path.suffix == ".ckpt":
+        return str(path.parent.parent if path.parent.name == CHECKPOINTS else path.parent)
+    return str(path)
+
+
+def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
+    """The checkpoint that a run starts from; None for a fresh start.
+
+    Raises:
+        CheckpointError: ``resume`` names a checkpoint that does not exist.
+        ConfigError: The folder already holds a run that ``resume`` does not continue.
+    """
+    last = folder / CHECKPOINTS / LAST
+    if resume is None:
+        if last.exists() or (folder / CONFIG).exists():
+            raise ConfigError(
+                f"hydra.run.dir must name a new folder, but {folder} already holds a run; choose another or continue "
+                "this one with resume=auto."
+            )
+        return None
+    if resume == AUTO:
+        return last if last.exists() else None
+    path = Path(resume)
+    found = path if path.suffix == ".ckpt" else last
+    if not found.is_file():
+        raise CheckpointError(
+            f"resume must name a run folder with a checkpoint, or a checkpoint, got {resume}; {found} does not exist."
+        )
+    return found
+
+
+def check_same_run(config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to continue a run under another model, loss, stage or seed.
+
+    Raises:
+        ConfigError: They differ; the message names the first such key.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        return
+    old = flatten(OmegaConf.to_container(OmegaConf.load(path)))
+    new = flatten(dict(config))
+    for key in sorted(old.keys() | new.keys()):
+        if key.split(".")[0] in FIXED and old.get(key) != new.get(key):
+            raise ConfigError(
+                f"{key} must stay {old.get(key)!r} to continue the run in {folder}, got {new.get(key)!r}; start a new "
+                "run to change it."
+            )
+
+
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    if not isinstance(node, Mapping) or not node:
+        return {prefix.rstrip("."): node}
+    return {k: v for key, value in node.items() for k, v in flatten(value, f"{prefix}{key}.").items()}
+
+
+def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) -> None:
+    """Keep the resolved config and the overrides that made it."""
+    write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+    write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in overrides))
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Keep the run's state and final figures."""
+    write_text(folder / SUMMARY, json.dumps(dict(summary), indent=2) + "\n")

@@ -1,0 +1,55 @@
+"""Decoded validation photographs in the run folder, for people and reports to look at."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+
+from hpcm_spectral.files import whole_file, write_text
+from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
+from hpcm_spectral.metrics.quality import to_8bit
+from hpcm_spectral.models import HPCM
+
+FOLDER, INDEX = "samples", "samples.json"
+
+
+def write_samples(
+    codec: HPCM, images: Iterable[Float[torch.Tensor, "1 3 H W"]], names: Iterable[str], run_folder: Path
+) -> None:
+    """Decode photographs and write each beside its original, with estimated bpp, PSNR and MS-SSIM.
+
+    Args:
+        codec: In evaluation mode.
+        images: Full photographs in [0, 1].
+        names: One per photograph.
+        run_folder: Gets a folder ``samples``.
+    """
+    folder = run_folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    entries = []
+    for x, name in zip(images, names, strict=False):
+        with torch.inference_mode():
+            out = codec(x)
+        height, width = x.shape[-2:]
+        stem = Path(name).stem
+        entries.append(
+            {
+                "name": stem,
+                "bpp": sum(bits(v).item() for v in out["likelihoods"].values()) / (height * width),
+                "psnr": psnr_8bit(x, out["x_hat"]).item(),
+                "ms_ssim_db": ms_ssim_db(x, out["x_hat"]).item() if min(height, width) >= MS_SSIM_MIN_SIDE else None,
+                "original": _save(x, folder / f"{stem}_original.png"),
+                "decoded": _save(out["x_hat"], folder / f"{stem}_decoded.png"),
+            }
+        )
+    write_text(folder / INDEX, json.dumps(entries, indent=2) + "\n")
+
+
+def _save(x: torch.Tensor, path: Path) -> str:
+    pixels = (to_8bit(x[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    with whole_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
+    return path.name

@@ -1,0 +1,159 @@
+"""Train a codec: build, fit, export, draw, sum up."""
+
+import contextlib
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from hpcm_spectral.app.run_folder import (
+    CONFIG,
+    check_same_run,
+    checkpoint_to_resume,
+    write_config,
+    write_summary,
+)
+from hpcm_spectral.app.samples import write_samples
+from hpcm_spectral.build import Run, build_run, count_parameters
+from hpcm_spectral.config import plain
+from hpcm_spectral.models import HPCM, HPCM_Base, HPCM_Large, load_codec, save_codec
+from hpcm_spectral.reports import write_run_figures
+from hpcm_spectral.training.checkpointing import BEST, LAST, checkpoint_path
+from hpcm_spectral.training.provenance import write_provenance
+
+log = logging.getLogger("hpcm_spectral")
+
+
+def train_codec(cfg: DictConfig) -> None:
+    """Run one training from a composed config.
+
+    Raises:
+        UserError: Something that the user can mend.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    handler = None
+    try:
+        config = plain(cfg)
+        checkpoint = checkpoint_to_resume(config["resume"], folder)
+        if checkpoint is not None:
+            check_same_run(config, folder)
+        handler = _log_to_file(folder)
+        run = build_run(config, folder)
+        write_config(folder, config, list(HydraConfig.get().overrides.task))
+        write_provenance(folder, run.settings.seed)
+        _introduce(run, folder, checkpoint)
+        _fit(run, folder, checkpoint)
+        _finish(run, folder)
+    finally:
+        if handler is not None:
+            log.removeHandler(handler)
+            handler.close()
+        _drop_if_unused(folder)
+
+
+def _fit(run: Run, folder: Path, checkpoint: Path | None) -> None:
+    started = time.monotonic()
+    write_summary(folder, {"state": "running"})
+    state, reason = "finished", None
+    try:
+        run.trainer.fit(
+            run.module,
+            datamodule=run.data,
+            ckpt_path=str(checkpoint) if checkpoint else None,
+            weights_only=True,
+        )
+    except BaseException as error:
+        # Lightning turns an interrupt from the keyboard into an exit of its own.
+        state = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
+        reason = f"{type(error).__name__}: {error}"
+        if state == "interrupted":
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        write_summary(folder, {"state": state, "error": reason, **_figures(run, time.monotonic() - started)})
+
+
+def _figures(run: Run, seconds: float) -> dict[str, Any]:
+    latest = {key: value.item() for key, value in run.trainer.callback_metrics.items() if key.startswith("val/")}
+    return {
+        "epochs": run.trainer.current_epoch,
+        "steps": run.trainer.global_step,
+        "skipped_steps": int(run.module.skipped_steps),
+        "seconds": round(seconds, 1),
+        **{key: round(value, 4) for key, value in run.meter.summary().items()},
+        "val": {key.removeprefix("val/"): value if math.isfinite(value) else None for key, value in latest.items()},
+    }
+
+
+def _finish(run: Run, folder: Path) -> None:
+    """Export the best codec, decode a few photographs with it, draw, and say where everything is."""
+    best = checkpoint_path(folder, BEST)
+    source = best if best.exists() else checkpoint_path(folder, LAST)
+    checkpoint = torch.load(source, weights_only=True, map_location="cpu")
+    prefix = "codec."
+    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    codec = run.module.codec.cpu()
+    codec.load_state_dict(weights)
+    assert isinstance(codec, HPCM)
+    loss = run.module.loss
+    training = {
+        "loss": {"metric": loss.metric, "lmbda": loss.lmbda},
+        "epochs": checkpoint["epoch"] + 1,
+        "steps": checkpoint["global_step"],
+    }
+    save_codec(codec, folder, training=training)
+    log.info("drawing pictures")
+    write_samples(load_codec(folder), run.data.val_dataloader(), run.data.val_names, folder)
+    pictures = write_run_figures(folder)
+    _conclude(run, folder, training["epochs"], pictures)
+
+
+def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
+    settings = run.settings
+    steps = len(run.data.train_dataloader())
+    epochs = settings.trainer["max_epochs"]
+    log.info("run folder: %s", folder)
+    log.info("%s: %s parameters", type(run.module.codec).__name__, f"{count_parameters(run.module.codec):,}")
+    log.info("%d epochs of %d steps, batches of %d, on %s", epochs, steps, run.data.batch_size, _device(run))
+    if checkpoint is not None:
+        log.info("continuing from %s", checkpoint)
+    if _device(run) == "cpu" and type(run.module.codec) in (HPCM_Base, HPCM_Large):
+        log.info("on a CPU this model takes seconds per image and step; model=hpcm_tiny trains in minutes")
+
+
+def _conclude(run: Run, folder: Path, best_epoch: int, pictures: list[Path]) -> None:
+    figures = _figures(run, 0.0)
+    val = {key: value for key, value in figures["val"].items() if value is not None}
+    log.info("")
+    log.info("finished: %d epochs, %d steps, best at epoch %d", figures["epochs"], figures["steps"], best_epoch)
+    if "psnr" in val:
+        log.info("last validation: loss %.3f, %.3f bpp, PSNR %.2f dB", val["loss"], val["bpp_loss"], val["psnr"])
+    if "seconds_per_step" in figures:
+        log.info("%.2f s per step, peak memory %.0f MiB", figures["seconds_per_step"], figures["peak_memory_mib"])
+    if figures["skipped_steps"]:
+        log.info("%d steps without a finite gradient were skipped", figures["skipped_steps"])
+    log.info("in %s: codec.safetensors, metrics.csv, %s", folder, ", ".join(p.name for p in pictures))
+
+
+def _device(run: Run) -> str:
+    return str(run.trainer.strategy.root_device.type)
+
+
+def _log_to_file(folder: Path) -> logging.Handler:
+    handler = logging.FileHandler(folder / "train.log", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    return handler
+
+
+def _drop_if_unused(folder: Path) -> None:
+    """Remove the folder that Hydra made for a run that was refused, unless something else lies in it."""
+    if not (folder / CONFIG).exists():
+        (folder / "train.log").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()

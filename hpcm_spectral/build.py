@@ -1,0 +1,187 @@
+"""From a checked config to objects: the only caller of Hydra's ``instantiate``."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from hpcm_spectral.config import RunSettings, check_config, first_line
+from hpcm_spectral.data import ImageDataModule
+from hpcm_spectral.errors import ConfigError, UserError
+from hpcm_spectral.losses import RateDistortionLoss
+from hpcm_spectral.models import HPCM
+from hpcm_spectral.schedules import TauSchedule
+from hpcm_spectral.stages import Stage
+from hpcm_spectral.training import (
+    AdamRecipe,
+    AtomicCheckpointIO,
+    CodecModule,
+    RunCsvLogger,
+    checkpoint_callbacks,
+)
+from hpcm_spectral.training.callbacks import LogPhase, ResourceMeter, progress_display
+
+log = logging.getLogger(__name__)
+MAX_LOG_INTERVAL = 50
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a training run is made of."""
+
+    settings: RunSettings
+    data: ImageDataModule
+    module: CodecModule
+    trainer: pl.Trainer
+    meter: ResourceMeter
+    csv: RunCsvLogger
+
+
+def build_node(node: Mapping[str, Any], key: str, **supplied: Any) -> Any:
+    """Build one object from its settings.
+
+    Raises:
+        ConfigError: The class refuses a value.
+    """
+    try:
+        return instantiate(dict(node), **supplied)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ValueError):
+            # A class starts its message with the argument's name.
+            raise ConfigError(f"{_owner(node, key, str(cause))}.{cause}") from None
+        if isinstance(cause, (MisconfigurationException, ImportError)):
+            raise ConfigError(f"{key} does not fit this machine: {first_line(cause)}.") from None
+        raise cause or error from None
+
+
+def _owner(node: Mapping[str, Any], key: str, message: str) -> str:
+    """The key of the innermost settings that hold the argument which a message starts with."""
+    name = message.split(" ", 1)[0]
+    for child, value in node.items():
+        if name not in node and isinstance(value, Mapping) and name in value:
+            return f"{key}.{child}"
+    return key
+
+
+def build_stages(settings: RunSettings) -> list[Stage]:
+    """Phase 1 and phase 2, as far as they are on.
+
+    Raises:
+        ConfigError: A stage is none, or refuses a value.
+    """
+    # phase1.schedule is a copy of the schedule; building that first names it in its own errors.
+    schedule = build_node(settings.schedule, "schedule")
+    if not isinstance(schedule, TauSchedule):
+        raise ConfigError(f"schedule._target_ must name a TauSchedule, got {settings.schedule['_target_']}.")
+    stages = []
+    for key, node in (("phase1", settings.phase1), ("phase2", settings.phase2)):
+        if node:
+            stage = build_node(node, key)
+            if not isinstance(stage, Stage):
+                raise ConfigError(f"{key}._target_ must name a Stage, got {node['_target_']}.")
+            stages.append(stage)
+    return stages
+
+
+def build_run(config: Mapping[str, Any], folder: Path) -> Run:
+    """Check a plain config, then build data, stages, model and trainer, the cheap parts first.
+
+    Args:
+        config: The resolved config.
+        folder: The run folder.
+
+    Raises:
+        UserError: The config or the data cannot be used.
+    """
+    settings = check_config(config)
+    max_epochs = _check_trainer(settings.trainer)
+    stages = build_stages(settings)
+    loss = _expect(build_node(settings.loss, "loss"), RateDistortionLoss, "loss")
+    recipe = _expect(build_node(settings.optimizer, "optimizer"), AdamRecipe, "optimizer")
+    data = _expect(build_node(settings.data, "data"), ImageDataModule, "data")
+    data.setup("fit")
+    pl.seed_everything(settings.seed, workers=True, verbose=False)
+    codec = _expect(build_node(settings.model, "model"), HPCM, "model")
+    module = CodecModule(codec, loss, recipe, stages, channels_last=settings.channels_last)
+    _say_windows(stages, max_epochs)
+
+    steps = len(data.train_dataloader())
+    csv = RunCsvLogger(folder)
+    meter = ResourceMeter()
+    trainer_node = {**settings.trainer}
+    if trainer_node.get("log_every_n_steps") is None:
+        trainer_node["log_every_n_steps"] = min(MAX_LOG_INTERVAL, max(1, steps // 10))
+    trainer = build_node(
+        trainer_node,
+        "trainer",
+        logger=[csv, *build_loggers(settings, folder)],
+        callbacks=[meter, LogPhase(csv), progress_display(), *checkpoint_callbacks(folder)],
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=True,
+        default_root_dir=str(folder),
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=True,
+    )
+    return Run(settings, data, module, trainer, meter, csv)
+
+
+def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:
+    """The logger group, writing into the run folder; a resumed run keeps its identity there."""
+    if not settings.logger:
+        return []
+    node = dict(settings.logger)
+    if node["_target_"].endswith("WandbLogger"):
+        node["name"] = node.get("name") or folder.name
+    supplied: dict[str, Any] = {"save_dir": str(folder)}
+    logger = build_node(node, "logger", **supplied)
+    return [_expect(logger, Logger, "logger")]
+
+
+def _check_trainer(node: Mapping[str, Any]) -> int:
+    max_epochs = node.get("max_epochs")
+    if not isinstance(max_epochs, int) or max_epochs < 1:
+        raise ConfigError(f"trainer.max_epochs must be a whole number from 1 on, got {max_epochs!r}.")
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps"):
+        if (value := node.get(key)) is not None and value < 1:
+            raise ConfigError(f"trainer.{key} must be at least 1, got {value}.")
+    clip = node.get("gradient_clip_val")
+    if clip is not None and clip < 0:
+        raise ConfigError(f"trainer.gradient_clip_val must not be negative, got {clip}; 0 or null clips nothing.")
+    return max_epochs
+
+
+def _expect(built: Any, kind: type[Any], key: str) -> Any:
+    if not isinstance(built, kind):
+        raise ConfigError(f"{key}._target_ must name a {kind.__name__}, got {type(built).__name__}.")
+    return built
+
+
+def _say_windows(stages: list[Stage], max_epochs: int) -> None:
+    for stage in stages:
+        end = "the end" if stage.end_epoch is None else f"epoch {stage.end_epoch:g}"
+        log.info("%s acts from epoch %g to %s of %d", stage.phase, stage.start_epoch, end, max_epochs)
+        if stage.end_epoch is not None and stage.end_epoch > max_epochs:
+            log.warning(
+                "%s would last until epoch %g, but training ends at epoch %d (trainer.max_epochs): its schedule is "
+                "cut short and no epoch sees full images.",
+                stage.phase,
+                stage.end_epoch,
+                max_epochs,
+            )
+
+
+def count_parameters(module: torch.nn.Module) -> int:
+    """Number of trained values."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

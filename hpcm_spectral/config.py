@@ -1,0 +1,214 @@
+"""Checks of a composed config before anything is built, against the signatures of the classes that it names."""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_type_hints
+
+import hydra.utils
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from hpcm_spectral.errors import ConfigError
+
+TARGET = "_target_"
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "list": "a list",
+    "sequence": "a list",
+    "tuple": "a list",
+    "dict": "a group of settings",
+    "none": "null",
+}
+
+
+class RunSettings(BaseModel):
+    """The top level of a training config; each group is checked against its own class."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    model: dict[str, Any]
+    schedule: dict[str, Any]
+    phase1: dict[str, Any]
+    phase2: dict[str, Any]
+    data: dict[str, Any]
+    loss: dict[str, Any]
+    optimizer: dict[str, Any]
+    trainer: dict[str, Any]
+    logger: dict[str, Any]
+    seed: int
+    resume: str | None
+    channels_last: bool
+
+
+# Groups that may be empty: "off", or nothing beside the CSV file.
+OPTIONAL_GROUPS = ("phase1", "phase2", "logger")
+GROUPS = ("model", "schedule", *OPTIONAL_GROUPS, "data", "loss", "optimizer", "trainer")
+# Arguments that the program supplies itself.
+SUPPLIED: Mapping[str, tuple[str, ...]] = {
+    "trainer": (
+        "logger",
+        "callbacks",
+        "plugins",
+        "enable_checkpointing",
+        "default_root_dir",
+        "num_sanity_val_steps",
+    ),
+    "logger": ("save_dir", "id", "resume", "version", "dir"),
+}
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A config as plain, resolved values.
+
+    Raises:
+        ConfigError: A value is missing or refers to one that does not exist.
+    """
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise ConfigError(f"{key} is required, got nothing; set {key}=VALUE.")
+    try:
+        values = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key} must refer to settings that exist: {first_line(error)}.") from None
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def check_config(cfg: Mapping[str, Any]) -> RunSettings:
+    """Check a plain training config: known keys, fitting types, importable classes.
+
+    Ranges are the business of the classes themselves.
+
+    Raises:
+        ConfigError: Something does not fit; the message names the first such key.
+    """
+    for key in cfg:
+        if key not in RunSettings.model_fields:
+            raise ConfigError(_unknown(key, RunSettings.model_fields))
+    try:
+        settings = RunSettings.model_validate(dict(cfg))
+    except ValidationError as error:
+        raise ConfigError(_describe(error, "")) from None
+    if settings.seed < 0:
+        raise ConfigError(f"seed must not be negative, got {settings.seed}.")
+    for group in GROUPS:
+        node = cfg[group]
+        if not node and group in OPTIONAL_GROUPS:
+            continue
+        check_node(node, group, SUPPLIED.get(group, ()))
+    return settings
+
+
+def check_node(node: Mapping[str, Any], key: str, supplied: Sequence[str] = ()) -> None:
+    """Check the settings of one class against its signature, and those of the classes within them.
+
+    Args:
+        node: Settings with a ``_target_``.
+        key: Where they stand in the config.
+        supplied: Arguments that are not the user's to set.
+
+    Raises:
+        ConfigError: The class cannot be imported, or a key or type does not fit it.
+    """
+    target = node.get(TARGET)
+    if not isinstance(target, str):
+        raise ConfigError(f"{key}.{TARGET} must name a class such as package.module.Class, got {target!r}.")
+    try:
+        cls = hydra.utils.get_object(target)
+        parameters, open_ended = constructor_parameters(cls)
+    except Exception as error:  # importing a user's module can fail in any way
+        raise ConfigError(
+            f"{key}.{TARGET} must name a class that can be imported, got {target}: {first_line(error)}"
+        ) from None
+
+    given = {name: value for name, value in node.items() if not name.startswith("_")}
+    fields: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        if name in supplied:
+            continue
+        required = parameter.default is inspect.Parameter.empty
+        fields[name] = (parameter.annotation, ... if required else parameter.default)
+    for name, value in given.items():
+        if name not in fields and (not open_ended or name in supplied):
+            raise ConfigError(_unknown(f"{key}.{name}", [f"{key}.{field}" for field in fields]))
+        if isinstance(value, Mapping) and TARGET in value:
+            check_node(value, f"{key}.{name}")
+            fields[name] = (Any, ...)
+    model = create_model(
+        "Settings",
+        __config__=ConfigDict(strict=True, arbitrary_types_allowed=True, protected_namespaces=()),
+        **{f"field_{name}": field for name, field in fields.items() if name in given or field[1] is ...},
+    )
+    try:
+        model.model_validate({f"field_{name}": value for name, value in given.items()})
+    except ValidationError as error:
+        raise ConfigError(_describe(error, f"{key}.")) from None
+
+
+def constructor_parameters(cls: Any) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Parameters that a class or function takes by name, and whether it takes any others besides.
+
+    A class that passes ``**kwargs`` on to its base takes the base's parameters.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    is_class = inspect.isclass(cls)
+    functions = [c.__init__ for c in cls.__mro__ if "__init__" in vars(c)] if is_class else [cls]
+    open_ended = False
+    for function in functions:
+        if function is object.__init__:
+            break
+        hints = _hints(function)
+        parameters = list(inspect.signature(function).parameters.values())[int(is_class) :]
+        for parameter in parameters:
+            if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+                annotated = parameter.replace(annotation=hints.get(parameter.name, Any))
+                found.setdefault(parameter.name, annotated)
+        open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+        if not open_ended:
+            break
+    return found, open_ended
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(function)
+    except (NameError, TypeError):
+        return {}
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}."
+    return f"{key} is not a setting; {hint}"
+
+
+def _describe(error: ValidationError, prefix: str) -> str:
+    """The first problem that pydantic found, as one sentence."""
+    problems = error.errors()
+    name = str(problems[0]["loc"][0])
+    same = [problem for problem in problems if str(problem["loc"][0]) == name]
+    key = prefix + name.removeprefix("field_")
+    places = [part for part in same[0]["loc"][1:] if isinstance(part, int)]
+    key += "".join(f"[{place}]" for place in places[:1])
+    if same[0]["type"] == "missing":
+        return f"{key} is required, got nothing; set {key}=VALUE."
+    fits = list(dict.fromkeys(filter(None, (_expectation(dict(problem)) for problem in same))))
+    return f"{key} must be {' or '.join(fits) or 'of another type'}, got {same[0]['input']!r}."
+
+
+def _expectation(problem: Mapping[str, Any]) -> str:
+    kind = problem["type"]
+    if kind == "literal_error":
+        return str(problem["ctx"]["expected"]).replace("'", "")
+    if kind.startswith("is_instance"):
+        return ""
+    return _EXPECTED.get(kind.split("_")[0], problem["msg"])
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,50 @@
+"""All pictures of a run."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from hpcm_spectral.reports.curves import draw_curves
+from hpcm_spectral.reports.reconstructions import draw_reconstructions
+from hpcm_spectral.reports.run_folder import RunFolder, read_run_folder
+from hpcm_spectral.reports.spectrum import draw_spectrum
+from hpcm_spectral.reports.style import save_figure
+
+_log = logging.getLogger(__name__)
+
+FIGURES: dict[str, tuple[Callable[[RunFolder], Figure | None], str]] = {
+    "curves.png": (draw_curves, "metrics.csv has no rows"),
+    "reconstructions.png": (draw_reconstructions, "there are no samples"),
+    "spectrum.png": (draw_spectrum, "phase 1 is off and there are no samples"),
+}
+
+
+def write_run_figures(run_dir: Path) -> list[Path]:
+    """Draw a run folder's ``curves.png``, ``reconstructions.png`` and ``spectrum.png`` into it.
+
+    A picture for which the folder holds nothing is skipped and logged; its file of an earlier call, if there
+    is one, stays. Each file is written whole or not at all.
+
+    Args:
+        run_dir: A folder with ``config.yaml``, and with ``metrics.csv`` and ``samples/`` if it has them.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: A file of the folder is damaged; nothing is written then.
+    """
+    run_dir = Path(run_dir)
+    run = read_run_folder(run_dir)
+    # All are drawn before the first is written, as drawing reads the sample images, which can be damaged too.
+    drawn = {name: draw(run) for name, (draw, _) in FIGURES.items()}
+    written = []
+    for name, figure in drawn.items():
+        if figure is None:
+            _log.info("%s is skipped: %s in %s.", name, FIGURES[name][1], run_dir)
+            continue
+        save_figure(figure, run_dir / name)
+        written.append(run_dir / name)
+    return written

@@ -1,0 +1,74 @@
+"""What all pictures share: colours, sizes, and how they are written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hpcm_spectral.files import whole_file
+
+DPI = 100
+WIDTH = 14.0  # inches: 1400 pixels, a laptop's width
+
+# Okabe and Ito's palette, told apart with every common kind of colour blindness.
+BLUE, VERMILION, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "#000000", "#767676"
+SHADE = "#E8E8E8"
+# From dark to light, like cividis without its yellow end, which vanishes on white.
+TAU_COLOURS = ("#00224E", "#35669A", "#B0487A", "#E8A33D")
+Dashes = Literal["solid"] | tuple[float, tuple[float, ...]]
+TAU_DASHES: tuple[Dashes, ...] = ("solid", (0.0, (6.0, 2.0)), (0.0, (4.0, 2.0, 1.0, 2.0)), (0.0, (1.5, 1.5)))
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of ``height`` inches that arranges its parts without overlaps."""
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, wspace=0.03, hspace=0.03)  # type: ignore[union-attr, call-arg]
+    return figure
+
+
+def name_axes(axes: Axes, *, title: str, x: str, y: str) -> None:
+    """Title and labels of a panel, with a light grid and without a box."""
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
+    axes.set_xlabel(x, fontsize=10)
+    axes.set_ylabel(y, fontsize=10)
+    axes.tick_params(labelsize=9)
+    axes.ticklabel_format(useOffset=False)
+    axes.grid(True, color="#E0E0E0", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def legend_above(axes: Axes, handles: Sequence[Any]) -> None:
+    """A legend above the panel's right end, where it covers no data."""
+    if handles:
+        axes.legend(
+            handles=list(handles),
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncol=len(handles),
+            frameon=False,
+            fontsize=9,
+            borderaxespad=0.1,
+            columnspacing=1.2,
+            handlelength=1.8,
+        )
+
+
+def say(axes: Axes, text: str) -> None:
+    """Words in the middle of a panel that has nothing to draw."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=13, color=GREY)
+
+
+def shortened(text: str, length: int) -> str:
+    """``text``, cut to ``length`` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI)

@@ -1,0 +1,132 @@
+"""What happens around the steps: the phase in the logs, a progress display, time and memory."""
+
+import logging
+import resource
+import sys
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, ProgressBar, TQDMProgressBar
+
+from hpcm_spectral.training.csv_logger import RunCsvLogger
+from hpcm_spectral.training.module import CodecModule
+
+log = logging.getLogger(__name__)
+SHOWN = {"loss": "train/loss", "bpp": "train/bpp_loss", "psnr": "train/psnr", "tau": "spectral/tau"}
+
+
+class LogPhase(Callback):
+    """Writes ``spectral/phase``, a word, which Lightning's own logging of numbers cannot.
+
+    Args:
+        csv: The run's CSV file, which a resumed run continues.
+    """
+
+    def __init__(self, csv: RunCsvLogger) -> None:
+        self.csv = csv
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Drop the rows of steps that the run will take again."""
+        # Lightning numbers rows by batches, not by optimizer steps.
+        self.csv.forget_from(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log the phase beside the other metrics of the step."""
+        assert isinstance(pl_module, CodecModule)
+        if trainer._logger_connector.should_update_logs:
+            # The number that Lightning gives to the row with the step's other metrics, which follows.
+            step = trainer.fit_loop.epoch_loop._batches_that_stepped
+            phase = {"spectral/phase": pl_module.phase(pl_module.progress(batch_idx))}
+            for logger in trainer.loggers:
+                logger.log_metrics(phase, step=step)  # type: ignore[arg-type]
+
+
+def shown_metrics(trainer: pl.Trainer) -> dict[str, str]:
+    """Loss, bpp, PSNR and tau of the latest step, for display."""
+    latest = trainer.callback_metrics
+    return {name: f"{latest[key].item():.3f}" for name, key in SHOWN.items() if key in latest}
+
+
+class _Bar(TQDMProgressBar):
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Short names, fixed digits."""
+        return dict(shown_metrics(trainer))
+
+
+class _EpochLines(ProgressBar):
+    """One line per epoch, for output that goes to a file or a pipe."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start = time.monotonic()
+        self._first_epoch = 0
+
+    def disable(self) -> None:
+        """Lightning calls this on all but the first process."""
+        self.on_train_epoch_end = lambda *_: None  # type: ignore[method-assign]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._start, self._first_epoch = time.monotonic(), trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say where training and validation stand and how long the rest will take."""
+        epoch, total = trainer.current_epoch + 1, trainer.max_epochs or 0
+        elapsed = time.monotonic() - self._start
+        left = elapsed / (epoch - self._first_epoch) * (total - epoch)
+        latest = trainer.callback_metrics
+        parts = [f"{name} {value}" for name, value in shown_metrics(trainer).items()]
+        parts += [
+            f"{key} {latest[key].item():.3f}" for key in ("val/loss", "val/bpp_loss", "val/psnr") if key in latest
+        ]
+        log.info("epoch %d/%d: %s (%.0f s, about %.0f s left)", epoch, total, ", ".join(parts), elapsed, left)
+
+
+def progress_display() -> ProgressBar:
+    """A progress bar on a terminal, a line per epoch elsewhere."""
+    return _Bar() if sys.stderr.isatty() else _EpochLines()
+
+
+class ResourceMeter(Callback):
+    """Measures seconds per step and peak memory.
+
+    Attributes:
+        step_seconds: Time of each training step, data loading included, the first (which warms up) apart.
+        first_step_seconds: Time of the first step.
+    """
+
+    def __init__(self) -> None:
+        self.step_seconds: list[float] = []
+        self.first_step_seconds: float | None = None
+        self._last: float | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock after what happens between epochs."""
+        self._last = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the time."""
+        now = time.monotonic()
+        if self._last is not None:
+            if self.first_step_seconds is None:
+                self.first_step_seconds = now - self._last
+            else:
+                self.step_seconds.append(now - self._last)
+        self._last = now
+
+    def summary(self) -> dict[str, float]:
+        """Mean seconds per step and the peak memory of this process (and of the GPU) in MiB."""
+        times = self.step_seconds or ([self.first_step_seconds] if self.first_step_seconds is not None else [])
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        values = {"peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
+        if times:
+            values["seconds_per_step"] = sum(times) / len(times)
+        if torch.cuda.is_available():
+            values["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        return values

@@ -1,0 +1,81 @@
+"""What a run was: command, code, packages, machine."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from hpcm_spectral.files import write_text
+
+FILE_NAME, DIFF_NAME = "provenance.json", "git.diff"
+
+
+def describe_run(seed: int, source: Path) -> dict[str, Any]:
+    """Facts that a reader needs to repeat a run.
+
+    Args:
+        seed: The run's seed.
+        source: A folder within the code's git repository, if it has one.
+    """
+    return {
+        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "seed": seed,
+        "git": {
+            "commit": _git(source, "rev-parse", "HEAD"),
+            "dirty": bool(_git(source, "status", "--porcelain")),
+        },
+        "python": platform.python_version(),
+        "packages": dict(sorted((d.metadata["Name"], d.version) for d in metadata.distributions())),
+        "machine": {
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+            "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+            "torch_threads": torch.get_num_threads(),
+        },
+    }
+
+
+def write_provenance(folder: Path, seed: int) -> None:
+    """Add this session to the run folder's ``provenance.json`` (a resumed run has several), and the code's diff."""
+    source = Path(__file__).resolve().parent
+    path = folder / FILE_NAME
+    sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"] if path.exists() else []
+    sessions.append(describe_run(seed, source))
+    write_text(path, json.dumps({"sessions": sessions}, indent=2) + "\n")
+    write_text(folder / DIFF_NAME, (_git(source, "diff", "HEAD") or "") + "\n")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Output of a git command on the repository that tracks this code; None where there is none."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
+
+    try:
+        # An installed wheel may lie within somebody else's repository, which says nothing about this code.
+        git("ls-files", "--error-unmatch", str(Path(__file__).resolve()))
+        return git(*arguments)
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

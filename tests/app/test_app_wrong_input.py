@@ -1,0 +1,133 @@
+"""Everything that a user can get wrong ends with one sentence and status 2, and leaves nothing behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+WRONG_VALUES = {
+    "data.batch_size=four": "data.batch_size must be a whole number, got 'four'.",
+    "data.batch_size=2.5": "data.batch_size must be a whole number, got 2.5.",
+    "data.batch_size=true": "data.batch_size must be a whole number, got True.",
+    "data.batch_size=0": "data.batch_size must be at least 1, got 0; raise it.",
+    "data.crop_size=300": "data.crop_size must be a positive multiple of 256, got 300; choose 256 or 512.",
+    "data.samples_per_epoch=0": "data.samples_per_epoch must be at least batch_size (1), got 0",
+    "data.small_images=stretch": "data.small_images must be reflect or skip, got 'stretch'.",
+    "data.num_workers=-1": "data.num_workers must be at least 0, got -1; raise it.",
+    "schedule.tau_init=1.5": "schedule.tau_init must not exceed tau_final (1.0), got 1.5; the band only opens.",
+    "schedule.tau_init=0": "schedule.tau_init must lie above 0 and at most at 2, got 0.",
+    "schedule.tau_init=nan": "schedule.tau_init must lie above 0 and at most at 2, got nan.",
+    "schedule.tau_final=-1": "schedule.tau_final must lie above 0 and at most at 2, got -1.",
+    "schedule.num_epochs=0": "schedule.num_epochs must be at least 1, got 0; phase1=off trains without phase 1.",
+    "schedule.granularity=batch": "schedule.granularity must be epoch or step, got 'batch'.",
+    "phase1.mask=round": "phase1.mask must be soft, hard or soft_identity, got 'round'.",
+    "loss.lmbda=-1": "loss.lmbda must be a number above 0, got -1.",
+    "loss.lmbda=abc": "loss.lmbda must be a number, got 'abc'.",
+    "optimizer.lr=0": "optimizer.lr must be a number above 0, got 0.",
+    "optimizer.milestones=[0.5,0.4]": "optimizer.milestones must be rising shares of max_epochs within (0, 1]",
+    "trainer.max_epochs=0": "trainer.max_epochs must be a whole number from 1 on, got 0.",
+    "trainer.precision=17": "trainer.precision must be ",
+    "model.widths=[1,2]": "model.widths must hold 3 numbers, got 2: [1, 2].",
+    "model.latent_channels=50": "model.latent_channels must be a positive multiple of 40, got 50.",
+    "seed=-1": "seed must not be negative, got -1.",
+    "seed=null": "seed must be a whole number, got None.",
+    "phase1._target_=nowhere.Stage": "phase1._target_ must name a class that can be imported, got nowhere.Stage",
+    "loss._target_=torch.nn.ReLU": "loss.metric is not a setting",
+    "data.train_dir=/does/not/exist": "/does/not/exist",
+    "resume=/does/not/exist": "resume must name a run folder with a checkpoint, or a checkpoint",
+}
+UNKNOWN = {
+    "data.bath_size=4": "data.bath_size is not a setting; did you mean data.batch_size?",
+    "+data.bath_size=4": "data.bath_size is not a setting; did you mean data.batch_size?",
+    "+spectral.tau=0.1": "spectral is not a setting; known are",
+    "model=hpcm_huge": "model must be one of hpcm_base, hpcm_base_phi, hpcm_large, hpcm_tiny, got hpcm_huge",
+    "schedule=linaer": "got linaer; did you mean linear?",
+    "experiment=phase3": "experiment must be one of baseline, phase1, quickstart, got phase3",
+    "schedule.tau_init=0.1,0.2": "schedule.tau_init lists several values, which needs --multirun (-m)",
+    "loss.lmbda": "An override must read key=value, got 'loss.lmbda'",
+}
+
+
+def assert_refused(
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    folder: Path,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    capsys.readouterr()
+    assert run(*arguments, f"hydra.run.dir={folder}") == 2
+    err = capsys.readouterr().err
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert sentence in line
+    assert "Traceback" not in err
+    assert "Error executing job" not in err
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("override", "sentence"), (WRONG_VALUES | UNKNOWN).items())
+def test_a_wrong_setting_ends_with_one_sentence(
+    override: str,
+    sentence: str,
+    run_train: Callable[..., int],
+    small_run: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    key = override.split("=")[0]
+    kept = [word for word in small_run if word.split("=")[0] != key]
+    assert_refused(run_train, capsys, tmp_path / "run", [*kept, override], sentence)
+
+
+def test_a_missing_folder_setting_is_asked_for(
+    run_train: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["data=folder", "logger=csv"]
+    assert_refused(run_train, capsys, tmp_path / "run", arguments, "data.train_dir is required, got nothing")
+
+
+def test_an_empty_folder_is_named(
+    run_train: Callable[..., int], small_run: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    kept = [word for word in small_run if not word.startswith("data.train_dir")]
+    assert_refused(run_train, capsys, tmp_path / "run", [*kept, f"data.train_dir={empty}"], str(empty))
+
+
+def test_a_damaged_checkpoint_is_named_and_the_run_it_belongs_to_is_kept(
+    run_train: Callable[..., int], small_run: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints/last.ckpt").write_bytes(b"not a checkpoint")
+    assert run_train(*small_run, "resume=auto", f"hydra.run.dir={folder}") == 2
+    assert "last.ckpt" in capsys.readouterr().err
+    assert (folder / "checkpoints/last.ckpt").read_bytes() == b"not a checkpoint"
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(
+    run_train: Callable[..., int], small_run: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("model: {a: 1}\n")
+    assert run_train(*small_run, f"hydra.run.dir={folder}") == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+
+
+def test_the_program_itself_exits_with_status_2_from_any_working_directory(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "scripts/train.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "schedule.tau_init=7"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines() == ["error: schedule.tau_init must lie above 0 and at most at 2, got 7."]
+    assert list(tmp_path.rglob("*.*")) == []

@@ -1,0 +1,62 @@
+"""What the tests share: a small folder of images, and running the training program within this process."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+
+import hpcm_spectral  # noqa: F401  must precede what imports torchvision
+
+
+@pytest.fixture(scope="session")
+def image_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Training and validation folders of smooth random images, slightly larger than a crop."""
+    rng = np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("images")
+    for name, count in (("train", 4), ("val", 2)):
+        (root / name).mkdir()
+        for i in range(count):
+            small = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+            small.resize((300, 270), Image.Resampling.BICUBIC).save(root / name / f"{i}.png")
+    return root / "train", root / "val"
+
+
+@pytest.fixture
+def small_run(image_folders: tuple[Path, Path]) -> list[str]:
+    """Overrides of a run that takes seconds: tiny model, 2 epochs of 3 steps, no network, no W&B."""
+    train, val = image_folders
+    return [
+        "model=hpcm_tiny",
+        "data=folder",
+        f"data.train_dir={train}",
+        f"data.val_dir={val}",
+        "data.batch_size=1",
+        "data.samples_per_epoch=3",
+        "data.num_workers=0",
+        "logger=csv",
+        "trainer.max_epochs=2",
+        "trainer.accelerator=cpu",
+        "schedule.num_epochs=1",
+        "seed=3",
+    ]
+
+
+@pytest.fixture
+def run_train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Call the training program as the command line would, in this process; returns its exit status."""
+    from hpcm_spectral.app import train
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr("sys.argv", ["train.py", *arguments])
+        GlobalHydra.instance().clear()
+        try:
+            train()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return run

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from hpcm_spectral.reports.smoothing import centred_mean, smoothing_window, thinned
+
+
+def test_centred_mean_by_hand():
+    values = np.array([10.0, 0.0, 2.0, 4.0, 9.0, 5.0])
+    # Ends have fewer neighbours: 12 / 3, 16 / 4, 25 / 5, 20 / 5, 20 / 4, 18 / 3.
+    assert centred_mean(values, 5).tolist() == pytest.approx([4.0, 4.0, 5.0, 4.0, 5.0, 6.0])
+    assert centred_mean(values, 1).tolist() == pytest.approx(values.tolist())
+
+
+@pytest.mark.parametrize(
+    ("points", "window"), [(0, 1), (2, 1), (29, 1), (30, 3), (100, 3), (400, 9), (1000, 21), (200_000, 1001)]
+)
+def test_window_is_odd_a_fiftieth_and_bounded(points, window):
+    assert smoothing_window(points) == window
+
+
+def test_thinning_keeps_ends_and_spikes():
+    x = np.arange(100_000.0)
+    y = np.sin(x)
+    y[54_321] = 50.0
+    y[12_345] = -50.0
+    few_x, few_y = thinned(x, y, 1000)
+    assert len(few_x) <= 1002
+    assert (few_x[0], few_x[-1]) == (0, 99_999)
+    assert dict(zip(few_x, few_y, strict=True))[54_321] == 50.0
+    assert few_y.min() == -50.0
+    assert (np.diff(few_x) > 0).all()
+
+
+def test_short_series_stay_whole():
+    x = np.arange(10.0)
+    assert thinned(x, x, 10)[0] is x

@@ -1,0 +1,132 @@
+"""The pieces around the loop: optimizer recipe, skipped steps, CSV file, checkpoints, whole files."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hpcm_spectral.errors import DataError, UserError
+from hpcm_spectral.files import whole_file
+from hpcm_spectral.losses import RateDistortionLoss
+from hpcm_spectral.training import AdamRecipe, AtomicCheckpointIO, CodecModule, RunCsvLogger
+from hpcm_spectral.training.module import MAX_SKIPPED_IN_A_ROW
+
+
+def test_the_published_learning_rates_fall_at_the_published_epochs() -> None:
+    recipe = AdamRecipe()
+    rates = [recipe.lr * recipe.factor(epoch, 3000) for epoch in (0, 2749, 2750, 2849, 2850, 2949, 2950, 2999)]
+    assert rates == pytest.approx([1e-4, 1e-4, 3e-5, 3e-5, 1e-5, 1e-5, 1e-6, 1e-6])
+
+
+def test_short_or_endless_trainings_keep_the_learning_rate() -> None:
+    recipe = AdamRecipe()
+    assert [recipe.factor(epoch, 1) for epoch in (0,)] == [1.0]
+    assert recipe.factor(10_000, None) == 1.0
+    assert recipe.factor(10_000, -1) == 1.0
+
+
+def test_a_step_without_a_finite_gradient_norm_changes_nothing_and_is_counted() -> None:
+    codec = nn.Linear(2, 1)
+    module = CodecModule(codec, RateDistortionLoss(), AdamRecipe())
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
+    module.clip_gradients = lambda *_: None  # type: ignore[method-assign]  # needs a trainer, and is Lightning's
+
+    codec(torch.ones(1, 2)).sum().backward()
+    module.configure_gradient_clipping(optimizer, 1.0)
+    optimizer.step()
+    before = [p.detach().clone() for p in codec.parameters()]
+    moments = optimizer.state[codec.weight]["exp_avg"].clone()
+
+    optimizer.zero_grad()
+    (codec(torch.ones(1, 2)).sum() * float("inf")).backward()
+    module.configure_gradient_clipping(optimizer, 1.0)
+    optimizer.step()
+    assert all(torch.equal(p, old) for p, old in zip(codec.parameters(), before, strict=True))
+    assert torch.equal(optimizer.state[codec.weight]["exp_avg"], moments)
+    assert int(module.skipped_steps) == 1
+
+
+def test_training_that_has_diverged_for_good_stops_with_a_sentence() -> None:
+    codec = nn.Linear(2, 1)
+    module = CodecModule(codec, RateDistortionLoss(), AdamRecipe())
+    optimizer = torch.optim.Adam(module.parameters())
+    module.__class__.global_step = property(lambda _: 7)  # type: ignore[method-assign,assignment]
+    try:
+        with pytest.raises(UserError, match="lower optimizer.lr"):
+            for _ in range(MAX_SKIPPED_IN_A_ROW + 1):
+                (codec(torch.ones(1, 2)).sum() * float("nan")).backward()
+                module.configure_gradient_clipping(optimizer, 1.0)
+    finally:
+        del module.__class__.global_step
+    assert int(module.skipped_steps) == MAX_SKIPPED_IN_A_ROW
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_rows_join_a_word_with_its_numbers_and_keep_validation_apart(tmp_path: Path) -> None:
+    logger = RunCsvLogger(tmp_path)
+    logger.log_metrics({"spectral/phase": "baseline"}, step=4)
+    logger.log_metrics({"train/loss": torch.tensor(0.1), "epoch": 0.5}, step=4)
+    logger.log_metrics({"val/loss": 2.0, "epoch": 1.0}, step=4)
+    logger.finalize("success")
+    first, second = read(tmp_path / "metrics.csv")
+    assert (first["step"], first["spectral/phase"], first["val/loss"]) == ("4", "baseline", "")
+    # The CSV holds every digit of the float32 value.
+    assert float(first["train/loss"]) == torch.tensor(0.1).item()
+    assert (second["val/loss"], second["train/loss"], second["epoch"]) == ("2.0", "", "1.0")
+
+
+def test_a_new_session_continues_the_csv_after_the_step_it_resumes_at(tmp_path: Path) -> None:
+    first = RunCsvLogger(tmp_path)
+    for step in range(4):
+        first.log_metrics({"a": float(step), "epoch": 0.0}, step=step)
+    first.finalize("killed")
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("4,0")  # a row that a kill cut short
+
+    second = RunCsvLogger(tmp_path)
+    second.forget_from(3)
+    second.log_metrics({"a": 30.0, "b": 1.0, "epoch": 1.0}, step=3)
+    second.finalize("success")
+    assert [(row["step"], row["a"], row["b"]) for row in read(tmp_path / "metrics.csv")] == [
+        ("0", "0.0", ""),
+        ("1", "1.0", ""),
+        ("2", "2.0", ""),
+        ("3", "30.0", "1.0"),
+    ]
+
+
+def test_a_checkpoint_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    saver = AtomicCheckpointIO()
+    saver.save_checkpoint({"epoch": 1}, path)
+
+    class Unsaveable:
+        def __reduce__(self) -> str:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        saver.save_checkpoint({"big": torch.zeros(1000), "epoch": Unsaveable()}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_whole_file_gets_ordinary_permissions(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("x")
+    with whole_file(tmp_path / "whole") as temporary:
+        temporary.write_text("x")
+    assert (tmp_path / "whole").stat().st_mode == plain.stat().st_mode
+
+
+def test_an_error_from_a_worker_process_is_reduced_to_its_sentence() -> None:
+    wrapped = (
+        "Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+        '  File "x.py", line 1, in f\nhpcm_spectral.errors.DataError: a.png must be an image: it is cut short.\n'
+    )
+    assert str(DataError(wrapped)) == "a.png must be an image: it is cut short."

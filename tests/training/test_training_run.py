@@ -1,0 +1,182 @@
+"""Whole small runs: what they compute, what they leave, how they go on."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from safetensors.torch import load_file
+
+from hpcm_spectral.app.entry import config_folder
+from hpcm_spectral.build import build_node
+from hpcm_spectral.config import plain
+from hpcm_spectral.losses import RateDistortionLoss
+from hpcm_spectral.metrics import bits
+from hpcm_spectral.models import load_codec
+
+RUN_FILES = (
+    "config.yaml",
+    "overrides.txt",
+    "provenance.json",
+    "git.diff",
+    "metrics.csv",
+    "train.log",
+    "summary.json",
+    "codec.safetensors",
+    "codec.json",
+    "curves.png",
+    "reconstructions.png",
+    "spectrum.png",
+    "samples/samples.json",
+    "checkpoints/last.ckpt",
+    "checkpoints/best.ckpt",
+)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def column(folder: Path, key: str) -> list[float]:
+    return [float(row[key]) for row in rows(folder) if row[key]]
+
+
+def codec_weights(folder: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    return {key.removeprefix("codec."): value for key, value in state.items() if key.startswith("codec.")}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("runs")
+    return {name: root / name for name in ("phase1", "off")}
+
+
+@pytest.fixture
+def phase1_run(folders: dict[str, Path], run_train: Callable[..., int], small_run: list[str]) -> Path:
+    if not folders["phase1"].exists():
+        assert run_train(*small_run, f"hydra.run.dir={folders['phase1']}") == 0
+    return folders["phase1"]
+
+
+@pytest.fixture
+def plain_run(folders: dict[str, Path], run_train: Callable[..., int], small_run: list[str]) -> Path:
+    if not folders["off"].exists():
+        assert run_train(*small_run, "phase1=off", f"hydra.run.dir={folders['off']}") == 0
+    return folders["off"]
+
+
+def test_without_stages_training_is_bit_identical_to_a_plain_loop(plain_run: Path, small_run: list[str]) -> None:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = plain(compose("train", overrides=[*small_run, "phase1=off"]))
+    data = build_node(config["data"], "data")
+    data.setup("fit")
+    torch.manual_seed(config["seed"])
+    codec = build_node(config["model"], "model")
+    loss_function = RateDistortionLoss(lmbda=0.013, metric="mse")
+    optimizer = torch.optim.Adam(codec.parameters(), lr=1e-4)
+    losses = []
+    loader = data.train_dataloader()
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        for x in loader:
+            out = codec(x)
+            loss = loss_function(out["x_hat"], out["likelihoods"], x).loss
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+    assert len(losses) == 6
+    assert column(plain_run, "train/loss") == losses
+    trained = codec_weights(plain_run)
+    assert all(torch.equal(trained[key], value) for key, value in codec.state_dict().items())
+
+
+def test_phase_1_changes_the_weights_but_not_what_validation_sees(
+    phase1_run: Path, plain_run: Path, image_folders: tuple[Path, Path]
+) -> None:
+    with_phase, without = codec_weights(phase1_run), codec_weights(plain_run)
+    assert any(not torch.equal(with_phase[key], without[key]) for key in with_phase)
+
+    # The last validation, computed again by hand on the full photographs.
+    codec = load_codec(phase1_run)
+    codec.load_state_dict(with_phase)
+    from hpcm_spectral.data import FolderDataModule
+
+    data = FolderDataModule(train_dir=str(image_folders[0]), val_dir=str(image_folders[1]), num_workers=0)
+    bpps = []
+    for x in data.val_dataloader():
+        with torch.no_grad():
+            out = codec(x)
+        bpps.append(sum(bits(v).item() for v in out["likelihoods"].values()) / (x.shape[2] * x.shape[3]))
+    assert column(phase1_run, "val/bpp_loss")[-1] == pytest.approx(sum(bpps) / len(bpps), rel=1e-6)
+
+
+def test_the_run_folder_is_complete(phase1_run: Path) -> None:
+    assert [name for name in RUN_FILES if not (phase1_run / name).is_file()] == []
+    summary = json.loads((phase1_run / "summary.json").read_text())
+    assert (summary["state"], summary["epochs"], summary["steps"]) == ("finished", 2, 6)
+    assert summary["seconds_per_step"] > 0
+    assert not list(phase1_run.rglob(".*"))  # no temporary file is left behind
+
+
+def test_metrics_have_the_promised_keys_and_the_phase_changes_where_it_should(phase1_run: Path) -> None:
+    logged = rows(phase1_run)
+    training = [row for row in logged if row["train/loss"]]
+    keys = ("loss", "bpp_loss", "mse_loss", "psnr", "y_bpp", "z_bpp")
+    for row in training:
+        assert all(math.isfinite(float(row[f"train/{key}"])) for key in (*keys, "lr"))
+    assert [row["spectral/phase"] for row in training] == ["phase1_intra"] * 3 + ["baseline"] * 3
+    assert [row["spectral/tau"] for row in training] == ["0.05"] * 3 + [""] * 3 or [
+        round(float(row["spectral/tau"]), 6) for row in training[:3]
+    ] == [0.05] * 3
+    assert [float(row["epoch"]) for row in training] == pytest.approx([0, 1 / 3, 2 / 3, 1, 4 / 3, 5 / 3])
+    assert len(column(phase1_run, "val/ms_ssim_db")) == 2
+    assert len([row for row in logged if row["val/loss"]]) == 2
+    assert [float(row["epoch"]) for row in logged if row["val/loss"]] == [1, 2]
+
+
+def test_the_exported_codec_holds_the_best_weights_and_nothing_of_a_stage(phase1_run: Path) -> None:
+    exported = load_file(phase1_run / "codec.safetensors")
+    best = torch.load(phase1_run / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert set(exported) == {key.removeprefix("codec.") for key in best if key.startswith("codec.")}
+    assert all(torch.equal(exported[key], best[f"codec.{key}"]) for key in exported)
+    assert "stage" not in (phase1_run / "codec.json").read_text().lower()
+    assert "phase" not in (phase1_run / "codec.json").read_text().lower()
+
+
+def test_a_resumed_run_equals_one_that_was_not_interrupted(
+    phase1_run: Path, run_train: Callable[..., int], small_run: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    short = [word for word in small_run if not word.startswith("trainer.max_epochs")]
+    # Milestones that lie beyond both lengths, so that only the interruption differs.
+    assert run_train(*short, "trainer.max_epochs=1", f"hydra.run.dir={folder}") == 0
+    assert run_train(*short, "trainer.max_epochs=2", "resume=auto", f"hydra.run.dir={folder}") == 0
+    assert column(folder, "train/loss") == column(phase1_run, "train/loss")
+    assert column(folder, "val/loss") == column(phase1_run, "val/loss")
+    resumed, straight = codec_weights(folder), codec_weights(phase1_run)
+    assert all(torch.equal(resumed[key], straight[key]) for key in straight)
+    sessions = json.loads((folder / "provenance.json").read_text())["sessions"]
+    assert len(sessions) == 2
+
+
+def test_rows_of_steps_taken_again_are_replaced(
+    run_train: Callable[..., int], small_run: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    assert run_train(*small_run, f"hydra.run.dir={folder}") == 0
+    # A run killed after it had logged more than its last checkpoint knows: the checkpoint of epoch 1 comes back.
+    fewer = [word for word in small_run if not word.startswith("trainer.max_epochs")]
+    other = tmp_path / "other"
+    assert run_train(*fewer, "trainer.max_epochs=1", f"hydra.run.dir={other}") == 0
+    (folder / "checkpoints/last.ckpt").write_bytes((other / "checkpoints/last.ckpt").read_bytes())
+    before = [(row["step"], row["train/loss"]) for row in rows(folder)]
+    assert run_train(*small_run, f"resume={folder}") == 0
+    assert [(row["step"], row["train/loss"]) for row in rows(folder)] == before
