@@ -30,7 +30,8 @@ def describe(error: Exception, config_folder: Path, config_name: str) -> str:
     if match := re.search(r"Multiple values for ([^.\s]+)", text):
         return f"{match[1]} must be chosen once, got several; separate values by commas only with --multirun."
     if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{match[1]} lists several values, which needs --multirun (-m); quote it if the comma is part of it."
+        key = match[1].split("=")[0]
+        return f"{key} lists several values, which needs --multirun (-m); quote it if the comma is part of it."
     key = getattr(error, "full_key", None)
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     sentence = _first_sentence(str(cause))

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -23,7 +22,7 @@ from hpcm_spectral.build import Run, build_run, count_parameters
 from hpcm_spectral.config import plain
 from hpcm_spectral.models import HPCM, HPCM_Base, HPCM_Large, load_codec, save_codec
 from hpcm_spectral.reports import write_run_figures
-from hpcm_spectral.training.checkpointing import BEST, LAST, checkpoint_path
+from hpcm_spectral.training.checkpointing import BEST, LAST, check_fits, checkpoint_path, read_checkpoint
 from hpcm_spectral.training.provenance import write_provenance
 
 log = logging.getLogger("hpcm_spectral")
@@ -42,8 +41,11 @@ def train_codec(cfg: DictConfig) -> None:
         checkpoint = checkpoint_to_resume(config["resume"], folder)
         if checkpoint is not None:
             check_same_run(config, folder)
+            saved = read_checkpoint(checkpoint)
         handler = _log_to_file(folder)
         run = build_run(config, folder)
+        if checkpoint is not None:
+            check_fits(saved, run.module, checkpoint)
         write_config(folder, config, list(HydraConfig.get().overrides.task))
         write_provenance(folder, run.settings.seed)
         _introduce(run, folder, checkpoint)
@@ -94,7 +96,7 @@ def _finish(run: Run, folder: Path) -> None:
     """Export the best codec, decode a few photographs with it, draw, and say where everything is."""
     best = checkpoint_path(folder, BEST)
     source = best if best.exists() else checkpoint_path(folder, LAST)
-    checkpoint = torch.load(source, weights_only=True, map_location="cpu")
+    checkpoint = read_checkpoint(source)
     prefix = "codec."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     codec = run.module.codec.cpu()

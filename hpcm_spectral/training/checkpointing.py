@@ -1,5 +1,7 @@
 """Checkpoints that a kill cannot leave half written."""
 
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.files import whole_file
 
 FOLDER, LAST, BEST = "checkpoints", "last", "best"
@@ -29,7 +32,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RandomState(Callback):
-    """Keeps the state of PyTorch's generators in checkpoints, so that a resumed run draws the noise it would have drawn."""
+    """Keeps PyTorch's random state in checkpoints, so that a resumed run draws the noise it would have drawn."""
 
     def __init__(self) -> None:
         self._restored: dict[str, Any] | None = None
@@ -67,6 +70,39 @@ def checkpoint_callbacks(run_folder: Path) -> list[Callback]:
     )
     last = ModelCheckpoint(dirpath=folder, filename=LAST, save_top_k=1, every_n_epochs=1, enable_version_counter=False)
     return [RandomState(), best, last]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of this program, without running any code that a file could bring along.
+
+    Raises:
+        CheckpointError: The file is damaged or something else.
+    """
+    try:
+        checkpoint = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+        raise CheckpointError(
+            f"{path} must be a checkpoint of this program, but it is damaged or something else."
+        ) from None
+    if not isinstance(checkpoint, dict) or not {"state_dict", "epoch", "global_step"} <= checkpoint.keys():
+        raise CheckpointError(f"{path} must be a checkpoint of this program, but holds no training state.")
+    return checkpoint
+
+
+def check_fits(checkpoint: Mapping[str, Any], module: pl.LightningModule, path: Path) -> None:
+    """Refuse a checkpoint of another model or other stages.
+
+    Raises:
+        CheckpointError: A tensor is missing, unknown or of another shape; the message names the first.
+    """
+    theirs, ours = checkpoint["state_dict"], module.state_dict()
+    for key in sorted(theirs.keys() | ours.keys()):
+        got, expected = (tuple(state[key].shape) if key in state else None for state in (theirs, ours))
+        if got != expected:
+            raise CheckpointError(
+                f"{path} must fit the model and its stages, but its {key} is {got or 'missing'} instead of "
+                f"{expected or 'absent'}; choose the settings it was trained with."
+            )
 
 
 def checkpoint_path(run_folder: Path, name: str) -> Path:
