@@ -83,6 +83,8 @@ def _set_up_output() -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    # W&B would announce itself in several lines; where its files are is said in one.
+    os.environ.setdefault("WANDB_SILENT", "true")
 
 
 def _quieten_lightning() -> None:

@@ -122,6 +122,8 @@ def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     log.info("run folder: %s", folder)
     log.info("%s: %s parameters", type(run.module.codec).__name__, f"{count_parameters(run.module.codec):,}")
     log.info("%d epochs of %d steps, batches of %d, on %s", epochs, steps, run.data.batch_size, _device(run))
+    if (folder / "wandb").is_dir():
+        log.info("W&B files: %s", folder / "wandb")
     if checkpoint is not None:
         log.info("continuing from %s", checkpoint)
     if _device(run) == "cpu" and type(run.module.codec) in (HPCM_Base, HPCM_Large):

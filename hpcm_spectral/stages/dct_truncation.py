@@ -1,6 +1,7 @@
 """Phase 1: progressive DCT truncation of the training images (the paper's intra-scale regularization, eq. 4)."""
 
 import math
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -74,10 +75,25 @@ def truncate(
         return x
     height, width = x.shape[-2:]
     rows, columns = (min(size, math.ceil(radius * size)) for size in (height, width))
-    weights = radial_mask(mask, radius, height, width, rows=rows, columns=columns)
     coefficients = dct_2d(x, rows=rows, columns=columns)
-    kept = coefficients * weights.to(coefficients)
-    return idct_2d(kept, height=height, width=width).to(x.dtype)
+    weights = _weights(mask, radius, height, width, rows, columns, coefficients.dtype, coefficients.device)
+    return idct_2d(coefficients.mul_(weights), height=height, width=width).to(x.dtype)
+
+
+@lru_cache(maxsize=4)
+def _weights(
+    mask: Mask,
+    radius: float,
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Float[torch.Tensor, "rows columns"]:
+    """The mask where it is needed; tau, and so the mask, usually stays for a whole epoch."""
+    with torch.inference_mode(False):
+        return radial_mask(mask, radius, height, width, rows=rows, columns=columns).to(device=device, dtype=dtype)
 
 
 class SpectralTruncation(InputStage):

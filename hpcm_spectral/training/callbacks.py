@@ -14,7 +14,8 @@ from hpcm_spectral.training.csv_logger import RunCsvLogger
 from hpcm_spectral.training.module import CodecModule
 
 log = logging.getLogger(__name__)
-SHOWN = {"loss": "train/loss", "bpp": "train/bpp_loss", "psnr": "train/psnr", "tau": "spectral/tau"}
+SHOWN = {"loss": "train/loss", "bpp": "train/bpp_loss", "psnr": "train/psnr"}
+TAU = "spectral/tau"
 
 
 class LogPhase(Callback):
@@ -45,16 +46,19 @@ class LogPhase(Callback):
                 logger.log_metrics(phase, step=step)  # type: ignore[arg-type]
 
 
-def shown_metrics(trainer: pl.Trainer) -> dict[str, str]:
-    """Loss, bpp, PSNR and tau of the latest step, for display."""
+def shown_metrics(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, str]:
+    """Loss, bpp and PSNR of the latest step, and tau while a stage has one, for display."""
+    assert isinstance(pl_module, CodecModule)
     latest = trainer.callback_metrics
-    return {name: f"{latest[key].item():.3f}" for name, key in SHOWN.items() if key in latest}
+    shown = {name: f"{latest[key].item():.3f}" for name, key in SHOWN.items() if key in latest}
+    stages = pl_module.stage_metrics(float(pl_module.current_epoch))
+    return {**shown, "tau": f"{stages[TAU]:.3f}"} if TAU in stages else shown
 
 
 class _Bar(TQDMProgressBar):
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Short names, fixed digits."""
-        return dict(shown_metrics(trainer))
+        return dict(shown_metrics(trainer, pl_module))
 
 
 class _EpochLines(ProgressBar):
@@ -64,6 +68,7 @@ class _EpochLines(ProgressBar):
         super().__init__()
         self._start = time.monotonic()
         self._first_epoch = 0
+        self._validated = False
 
     def disable(self) -> None:
         """Lightning calls this on all but the first process."""
@@ -73,16 +78,21 @@ class _EpochLines(ProgressBar):
         """Start the clock."""
         self._start, self._first_epoch = time.monotonic(), trainer.current_epoch
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remember that the epoch has figures of its own."""
+        self._validated = True
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say where training and validation stand and how long the rest will take."""
         epoch, total = trainer.current_epoch + 1, trainer.max_epochs or 0
         elapsed = time.monotonic() - self._start
         left = elapsed / (epoch - self._first_epoch) * (total - epoch)
         latest = trainer.callback_metrics
-        parts = [f"{name} {value}" for name, value in shown_metrics(trainer).items()]
-        parts += [
-            f"{key} {latest[key].item():.3f}" for key in ("val/loss", "val/bpp_loss", "val/psnr") if key in latest
-        ]
+        parts = [f"{name} {value}" for name, value in shown_metrics(trainer, pl_module).items()]
+        if self._validated:
+            validated = {key: latest[f"val/{key}"].item() for key in ("loss", "bpp_loss", "psnr")}
+            parts += [f"val {name.removesuffix('_loss')} {value:.3f}" for name, value in validated.items()]
+            self._validated = False
         log.info("epoch %d/%d: %s (%.0f s, about %.0f s left)", epoch, total, ", ".join(parts), elapsed, left)
 
 

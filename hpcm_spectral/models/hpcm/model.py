@@ -10,7 +10,7 @@ from compressai.registry import register_model
 from jaxtyping import Float
 from torch import nn
 
-from hpcm_spectral.entropy import EstimatingCoder, GeneralizedGaussianConditional
+from hpcm_spectral.entropy import EstimatingCoder, GeneralizedGaussianConditional, get_scale_table
 from hpcm_spectral.entropy.generalized_gaussian import SCALE_MIN, TAIL_MASS
 from hpcm_spectral.latents import ScaleLatent
 from hpcm_spectral.models.hpcm.attention import HEAD_CHANNELS
@@ -142,6 +142,19 @@ class HPCM(CompressionModel):
         coded = residual + torch.empty_like(residual).uniform_(-0.5, 0.5) if self.training else rounded
         likelihoods = self.entropy_model.likelihood(coded, self.scales_hyper.expand_as(coded))
         return rounded + self.means_hyper, likelihoods
+
+    def update(self, scale_table: list[float] | None = None, force: bool = False, **kwargs: Any) -> bool:
+        """Compute the coding tables, of HPCM's own 60 scales unless told otherwise.
+
+        Args:
+            scale_table: Other scales.
+            force: Replace tables that exist.
+            kwargs: CompressAI's other options.
+
+        Returns:
+            Whether anything changed.
+        """
+        return super().update(get_scale_table() if scale_table is None else scale_table, force=force, **kwargs)
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, torch.Tensor], **arguments: Any) -> "HPCM":
