@@ -1,6 +1,7 @@
 """From a checked config to objects: the only caller of Hydra's ``instantiate``."""
 
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,13 +127,13 @@ def build_run(config: Mapping[str, Any], folder: Path) -> Run:
         trainer_node,
         "trainer",
         logger=[csv, *build_loggers(settings, folder)],
-        callbacks=[meter, LogPhase(csv), progress_display(), *checkpoint_callbacks(folder)],
+        callbacks=[meter, LogPhase(csv), *progress_display(), *checkpoint_callbacks(folder)],
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=True,
         default_root_dir=str(folder),
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        enable_progress_bar=True,
+        enable_progress_bar=sys.stderr.isatty(),
     )
     return Run(settings, data, module, trainer, meter, csv)
 

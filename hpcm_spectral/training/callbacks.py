@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 from hpcm_spectral.training.csv_logger import RunCsvLogger
 from hpcm_spectral.training.module import CodecModule
@@ -55,24 +55,21 @@ def shown_metrics(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[st
     return {**shown, "tau": f"{stages[TAU]:.3f}"} if TAU in stages else shown
 
 
-class _Bar(TQDMProgressBar):
+class Bar(TQDMProgressBar):
+    """A progress bar with short names and fixed digits."""
+
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Short names, fixed digits."""
+        """What the bar shows."""
         return dict(shown_metrics(trainer, pl_module))
 
 
-class _EpochLines(ProgressBar):
-    """One line per epoch, for output that goes to a file or a pipe."""
+class EpochLines(Callback):
+    """One line per epoch: in the run's log, and where output goes to a file or a pipe all there is to see."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._start = time.monotonic()
         self._first_epoch = 0
         self._validated = False
-
-    def disable(self) -> None:
-        """Lightning calls this on all but the first process."""
-        self.on_train_epoch_end = lambda *_: None  # type: ignore[method-assign]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -93,12 +90,13 @@ class _EpochLines(ProgressBar):
             validated = {key: latest[f"val/{key}"].item() for key in ("loss", "bpp_loss", "psnr")}
             parts += [f"val {name.removesuffix('_loss')} {value:.3f}" for name, value in validated.items()]
             self._validated = False
-        log.info("epoch %d/%d: %s (%.0f s, about %.0f s left)", epoch, total, ", ".join(parts), elapsed, left)
+        if trainer.is_global_zero:
+            log.info("epoch %d/%d: %s (%.0f s, about %.0f s left)", epoch, total, ", ".join(parts), elapsed, left)
 
 
-def progress_display() -> ProgressBar:
-    """A progress bar on a terminal, a line per epoch elsewhere."""
-    return _Bar() if sys.stderr.isatty() else _EpochLines()
+def progress_display() -> list[Callback]:
+    """A line per epoch, and a progress bar on a terminal."""
+    return [EpochLines(), *([Bar()] if sys.stderr.isatty() else [])]
 
 
 class ResourceMeter(Callback):
