@@ -146,8 +146,10 @@ def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:
     if node["_target_"].endswith("WandbLogger"):
         node["name"] = node.get("name") or folder.name
     supplied: dict[str, Any] = {"save_dir": str(folder)}
-    logger = build_node(node, "logger", **supplied)
-    return [_expect(logger, Logger, "logger")]
+    logger = _expect(build_node(node, "logger", **supplied), Logger, "logger")
+    # Lightning passes on an option that W&B no longer knows and warns of.
+    getattr(logger, "_wandb_init", {}).pop("anonymous", None)
+    return [logger]
 
 
 def _check_trainer(node: Mapping[str, Any]) -> int:

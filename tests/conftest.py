@@ -51,6 +51,7 @@ def run_train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
     def run(*arguments: str) -> int:
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.delenv("HPCM_SPECTRAL_TRACEBACK", raising=False)
         monkeypatch.setattr("sys.argv", ["train.py", *arguments])
         GlobalHydra.instance().clear()
         try:

@@ -19,7 +19,7 @@ from hpcm_spectral.app.run_folder import run_folder_for
 from hpcm_spectral.errors import UserError
 
 log = logging.getLogger("hpcm_spectral")
-FULL_ERROR = "HYDRA_FULL_ERROR"
+FULL_ERROR, TRACEBACK = "HYDRA_FULL_ERROR", "HPCM_SPECTRAL_TRACEBACK"
 
 
 def config_folder() -> Path:
@@ -42,7 +42,8 @@ def benchmark() -> None:
 def _run_program(config_name: str, module: str, function: str) -> None:
     _set_up_output()
     OmegaConf.register_new_resolver("hpcm_run_folder", run_folder_for, replace=True)
-    wants_traceback = os.environ.get(FULL_ERROR, "0") not in ("", "0")
+    # Further processes of a training on several devices inherit the environment: what the user wanted must survive.
+    wants_traceback = os.environ.setdefault(TRACEBACK, os.environ.get(FULL_ERROR, "0")) not in ("", "0")
     # Hydra then hands errors through instead of printing them in its own way.
     os.environ[FULL_ERROR] = "1"
 

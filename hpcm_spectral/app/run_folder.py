@@ -27,8 +27,13 @@ def run_folder_for(resume: str | None, default: str) -> str:
     return str(path)
 
 
-def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
+def checkpoint_to_resume(resume: str | None, folder: Path, *, fresh: bool = True) -> Path | None:
     """The checkpoint that a run starts from; None for a fresh start.
+
+    Args:
+        resume: The setting.
+        folder: The run folder.
+        fresh: A fresh start needs a fresh folder; false where another process of the same run may have begun it.
 
     Raises:
         CheckpointError: ``resume`` names a checkpoint that does not exist.
@@ -36,7 +41,7 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
     """
     last = folder / CHECKPOINTS / LAST
     if resume is None:
-        if last.exists() or (folder / CONFIG).exists():
+        if fresh and (last.exists() or (folder / CONFIG).exists()):
             raise ConfigError(
                 f"hydra.run.dir must name a new folder, but {folder} already holds a run; choose another or continue "
                 "this one with resume=auto."

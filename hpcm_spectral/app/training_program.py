@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from hpcm_spectral.app.run_folder import (
@@ -38,14 +39,20 @@ def train_codec(cfg: DictConfig) -> None:
     handler = None
     try:
         config = plain(cfg)
-        checkpoint = checkpoint_to_resume(config["resume"], folder)
+        checkpoint = checkpoint_to_resume(config["resume"], folder, fresh=_is_main_process())
         if checkpoint is not None:
             check_same_run(config, folder)
             saved = read_checkpoint(checkpoint)
-        handler = _log_to_file(folder)
+        if _is_main_process():
+            handler = _log_to_file(folder)
+        else:
+            log.setLevel(logging.ERROR)
         run = build_run(config, folder)
         if checkpoint is not None:
             check_fits(saved, run.module, checkpoint)
+        if not _is_main_process():
+            _train(run, checkpoint)
+            return
         write_config(folder, config, list(HydraConfig.get().overrides.task))
         write_provenance(folder, run.settings.seed)
         _introduce(run, folder, checkpoint)
@@ -55,7 +62,18 @@ def train_codec(cfg: DictConfig) -> None:
         if handler is not None:
             log.removeHandler(handler)
             handler.close()
-        _drop_if_unused(folder)
+        if _is_main_process():
+            _drop_if_unused(folder)
+
+
+def _is_main_process() -> bool:
+    """Whether this process writes the run folder; Lightning starts the others with the same command line."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def _train(run: Run, checkpoint: Path | None) -> None:
+    path = None if checkpoint is None else str(checkpoint)
+    run.trainer.fit(run.module, datamodule=run.data, ckpt_path=path, weights_only=True)
 
 
 def _fit(run: Run, folder: Path, checkpoint: Path | None) -> None:
@@ -63,12 +81,7 @@ def _fit(run: Run, folder: Path, checkpoint: Path | None) -> None:
     write_summary(folder, {"state": "running"})
     state, reason = "finished", None
     try:
-        run.trainer.fit(
-            run.module,
-            datamodule=run.data,
-            ckpt_path=str(checkpoint) if checkpoint else None,
-            weights_only=True,
-        )
+        _train(run, checkpoint)
     except BaseException as error:
         # Lightning turns an interrupt from the keyboard into an exit of its own.
         state = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
@@ -117,7 +130,7 @@ def _finish(run: Run, folder: Path) -> None:
 
 def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     settings = run.settings
-    steps = len(run.data.train_dataloader())
+    steps = len(run.data.train_dataloader()) // run.trainer.world_size
     epochs = settings.trainer["max_epochs"]
     log.info("run folder: %s", folder)
     log.info("%s: %s parameters", type(run.module.codec).__name__, f"{count_parameters(run.module.codec):,}")
