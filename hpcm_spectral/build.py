@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from compressai.models import CompressionModel
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
@@ -17,10 +19,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from hpcm_spectral.config import RunSettings, check_config, first_line
 from hpcm_spectral.data import ImageDataModule
 from hpcm_spectral.errors import ConfigError, UserError
+from hpcm_spectral.files import write_text
 from hpcm_spectral.losses import RateDistortionLoss
-from hpcm_spectral.models import HPCM
 from hpcm_spectral.schedules import TauSchedule
-from hpcm_spectral.stages import Stage
+from hpcm_spectral.stages import InputStage, Stage
 from hpcm_spectral.training import (
     AdamRecipe,
     AtomicCheckpointIO,
@@ -113,7 +115,7 @@ def build_run(config: Mapping[str, Any], folder: Path) -> Run:
     data = _expect(build_node(settings.data, "data"), ImageDataModule, "data")
     data.setup("fit")
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    codec = _expect(build_node(settings.model, "model"), HPCM, "model")
+    codec = _expect(build_node(settings.model, "model"), CompressionModel, "model")
     module = CodecModule(codec, loss, recipe, stages, channels_last=settings.channels_last)
     _say_windows(stages, max_epochs)
 
@@ -143,13 +145,22 @@ def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:
     if not settings.logger:
         return []
     node = dict(settings.logger)
+    supplied: dict[str, Any] = {"save_dir": str(folder)}
     if node["_target_"].endswith("WandbLogger"):
         node["name"] = node.get("name") or folder.name
-    supplied: dict[str, Any] = {"save_dir": str(folder)}
+        supplied |= {"id": _wandb_id(folder), "resume": "allow"}
     logger = _expect(build_node(node, "logger", **supplied), Logger, "logger")
     # Lightning passes on an option that W&B no longer knows and warns of.
     getattr(logger, "_wandb_init", {}).pop("anonymous", None)
     return [logger]
+
+
+def _wandb_id(folder: Path) -> str:
+    """The W&B run that this run folder belongs to, the same for every session."""
+    path = folder / "wandb_id.txt"
+    if not path.exists():
+        write_text(path, uuid.uuid4().hex[:8] + "\n")
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _check_trainer(node: Mapping[str, Any]) -> int:
@@ -175,10 +186,10 @@ def _say_windows(stages: list[Stage], max_epochs: int) -> None:
     for stage in stages:
         end = "the end" if stage.end_epoch is None else f"epoch {stage.end_epoch:g}"
         log.info("%s acts from epoch %g to %s of %d", stage.phase, stage.start_epoch, end, max_epochs)
-        if stage.end_epoch is not None and stage.end_epoch > max_epochs:
+        if isinstance(stage, InputStage) and stage.end_epoch is not None and stage.end_epoch >= max_epochs:
             log.warning(
-                "%s would last until epoch %g, but training ends at epoch %d (trainer.max_epochs): its schedule is "
-                "cut short and no epoch sees full images.",
+                "%s lasts until epoch %g and training ends at epoch %d (trainer.max_epochs): no epoch sees unchanged "
+                "images.",
                 stage.phase,
                 stage.end_epoch,
                 max_epochs,

@@ -57,6 +57,8 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
         "enable_checkpointing",
         "default_root_dir",
         "num_sanity_val_steps",
+        "enable_model_summary",
+        "enable_progress_bar",
     ),
     "logger": ("save_dir", "id", "resume", "version", "dir"),
 }

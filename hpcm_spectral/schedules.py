@@ -21,7 +21,7 @@ class TauSchedule(ABC):
         tau_init: Cutoff at the start, as a share of the sampling band: above 0, at most ``tau_final``.
         tau_final: Cutoff at the end, at most 2 (the corner of the spectrum lies at the square root of 2).
         num_epochs: Epochs from the one to the other, at least 1.
-        granularity: ``epoch`` changes tau between epochs only, ``step`` with every optimizer step.
+        granularity: ``epoch`` changes tau between epochs only, ``step`` with every batch.
 
     Raises:
         ValueError: A value is outside its range.

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hpcm_spectral.app.hydra_errors import describe
-from hpcm_spectral.app.run_folder import run_folder_for
+from hpcm_spectral.app.run_folder import run_folder_for, with_saved_overrides
 from hpcm_spectral.errors import UserError
 
 log = logging.getLogger("hpcm_spectral")
@@ -54,8 +56,8 @@ def _run_program(config_name: str, module: str, function: str) -> None:
             _quieten_lightning()
             return program(cfg)
         except UserError as error:
-            # Leaving here keeps Hydra from printing its own report of a failed job.
-            if wants_traceback:
+            # Leaving here keeps Hydra from printing its own report; in a sweep the other jobs must go on.
+            if wants_traceback or HydraConfig.get().mode is RunMode.MULTIRUN:
                 raise
             _stop(str(error))
 
@@ -63,11 +65,12 @@ def _run_program(config_name: str, module: str, function: str) -> None:
         version_base="1.3", config_path=str(config_folder()), config_name=config_name
     )(task)
     try:
+        sys.argv[1:] = with_saved_overrides(sys.argv[1:])
         program()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (UserError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
-        _stop(describe(error, config_folder(), config_name))
+        _stop(str(error) if isinstance(error, UserError) else describe(error, config_folder(), config_name))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -9,12 +9,14 @@ from omegaconf import OmegaConf
 
 from hpcm_spectral.errors import CheckpointError, ConfigError
 from hpcm_spectral.files import write_text
+from hpcm_spectral.training.checkpointing import FOLDER as CHECKPOINTS
+from hpcm_spectral.training.checkpointing import LAST, checkpoint_path
 
 CONFIG, OVERRIDES, SUMMARY = "config.yaml", "overrides.txt", "summary.json"
-CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
 AUTO = "auto"
 # What a resumed run must share with the run that it continues.
-FIXED = ("model", "phase1", "phase2", "schedule", "loss", "seed")
+FIXED = ("model", "phase1", "phase2", "schedule", "loss", "data", "seed")
+FREE = ("data.num_workers", "data.cache_mb", "data.pin_memory", "data.on_error")
 
 
 def run_folder_for(resume: str | None, default: str) -> str:
@@ -25,6 +27,24 @@ def run_folder_for(resume: str | None, default: str) -> str:
     if path.suffix == ".ckpt":
         return str(path.parent.parent if path.parent.name == CHECKPOINTS else path.parent)
     return str(path)
+
+
+def with_saved_overrides(arguments: list[str]) -> list[str]:
+    """Command-line arguments, before them the overrides of the run that ``resume=PATH`` continues.
+
+    What is given anew replaces what was saved.
+    """
+    given = {_key(argument) for argument in arguments}
+    resume = next((a.partition("=")[2].strip("'\"") for a in arguments if _key(a) == "resume"), AUTO)
+    saved = Path(run_folder_for(resume, "")) / OVERRIDES
+    if resume in (AUTO, "null", "") or not saved.is_file():
+        return arguments
+    lines = saved.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and _key(line) not in given] + arguments
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def checkpoint_to_resume(resume: str | None, folder: Path, *, fresh: bool = True) -> Path | None:
@@ -39,7 +59,7 @@ def checkpoint_to_resume(resume: str | None, folder: Path, *, fresh: bool = True
         CheckpointError: ``resume`` names a checkpoint that does not exist.
         ConfigError: The folder already holds a run that ``resume`` does not continue.
     """
-    last = folder / CHECKPOINTS / LAST
+    last = checkpoint_path(folder, LAST)
     if resume is None:
         if fresh and (last.exists() or (folder / CONFIG).exists()):
             raise ConfigError(
@@ -70,7 +90,7 @@ def check_same_run(config: Mapping[str, Any], folder: Path) -> None:
     old = flatten(OmegaConf.to_container(OmegaConf.load(path)))
     new = flatten(dict(config))
     for key in sorted(old.keys() | new.keys()):
-        if key.split(".")[0] in FIXED and old.get(key) != new.get(key):
+        if key.split(".")[0] in FIXED and key not in FREE and old.get(key) != new.get(key):
             raise ConfigError(
                 f"{key} must stay {old.get(key)!r} to continue the run in {folder}, got {new.get(key)!r}; start a new "
                 "run to change it."
@@ -87,7 +107,16 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
 def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) -> None:
     """Keep the resolved config and the overrides that made it."""
     write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
-    write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in overrides))
+    kept = [override for override in overrides if _key(override) != "resume"]
+    write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in kept))
+
+
+def seconds_so_far(folder: Path) -> float:
+    """Training time of a run's earlier sessions."""
+    try:
+        return float(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Decoded validation photographs in the run folder, for people and reports to look at."""
 
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,12 +15,13 @@ from hpcm_spectral.metrics.quality import to_8bit
 from hpcm_spectral.models import HPCM
 
 FOLDER, INDEX = "samples", "samples.json"
+MAX_SAMPLES = 6
 
 
 def write_samples(
     codec: HPCM, images: Iterable[Float[torch.Tensor, "1 3 H W"]], names: Iterable[str], run_folder: Path
 ) -> None:
-    """Decode photographs and write each beside its original, with estimated bpp, PSNR and MS-SSIM.
+    """Decode the first few photographs and write each beside its original, with estimated bpp, PSNR and MS-SSIM.
 
     Args:
         codec: In evaluation mode.
@@ -30,14 +32,17 @@ def write_samples(
     folder = run_folder / FOLDER
     folder.mkdir(exist_ok=True)
     entries = []
-    for x, name in zip(images, names, strict=False):
+    device = next(codec.parameters()).device
+    for number, (x, name) in enumerate(zip(itertools.islice(images, MAX_SAMPLES), names, strict=False)):
         with torch.inference_mode():
-            out = codec(x)
+            out = codec(x.to(device))
+        out["x_hat"] = out["x_hat"].cpu()
         height, width = x.shape[-2:]
-        stem = Path(name).stem
+        # Folders and extensions can repeat a name.
+        stem = f"{number}_{Path(name).stem}"
         entries.append(
             {
-                "name": stem,
+                "name": Path(name).stem,
                 "bpp": sum(bits(v).item() for v in out["likelihoods"].values()) / (height * width),
                 "psnr": psnr_8bit(x, out["x_hat"]).item(),
                 "ms_ssim_db": ms_ssim_db(x, out["x_hat"]).item() if min(height, width) >= MS_SSIM_MIN_SIDE else None,

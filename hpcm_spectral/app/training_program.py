@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
@@ -15,13 +16,15 @@ from hpcm_spectral.app.run_folder import (
     CONFIG,
     check_same_run,
     checkpoint_to_resume,
+    seconds_so_far,
     write_config,
     write_summary,
 )
 from hpcm_spectral.app.samples import write_samples
 from hpcm_spectral.build import Run, build_run, count_parameters
 from hpcm_spectral.config import plain
-from hpcm_spectral.models import HPCM, HPCM_Base, HPCM_Large, load_codec, save_codec
+from hpcm_spectral.models import HPCM_Base, HPCM_Large, load_codec, save_codec
+from hpcm_spectral.models.codec_files import DESCRIPTION
 from hpcm_spectral.reports import write_run_figures
 from hpcm_spectral.training.checkpointing import BEST, LAST, check_fits, checkpoint_path, read_checkpoint
 from hpcm_spectral.training.provenance import write_provenance
@@ -53,11 +56,17 @@ def train_codec(cfg: DictConfig) -> None:
         if not _is_main_process():
             _train(run, checkpoint)
             return
+        max_epochs = run.settings.trainer["max_epochs"]
+        if checkpoint is not None and saved["epoch"] + 1 >= max_epochs and (folder / DESCRIPTION).exists():
+            log.info("%s has its %d epochs already; raise trainer.max_epochs to go on", folder, max_epochs)
+            return
         write_config(folder, config, list(HydraConfig.get().overrides.task))
         write_provenance(folder, run.settings.seed)
+        for logger in run.trainer.loggers:
+            logger.log_hyperparams(config)
         _introduce(run, folder, checkpoint)
-        _fit(run, folder, checkpoint)
-        _finish(run, folder)
+        figures = _fit(run, folder, checkpoint)
+        _finish(run, folder, figures)
     finally:
         if handler is not None:
             log.removeHandler(handler)
@@ -76,10 +85,12 @@ def _train(run: Run, checkpoint: Path | None) -> None:
     run.trainer.fit(run.module, datamodule=run.data, ckpt_path=path, weights_only=True)
 
 
-def _fit(run: Run, folder: Path, checkpoint: Path | None) -> None:
+def _fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
+    """Train and return the figures; the summary says ``finished`` only once there is a codec."""
+    before = seconds_so_far(folder) if checkpoint is not None else 0.0
     started = time.monotonic()
-    write_summary(folder, {"state": "running"})
-    state, reason = "finished", None
+    write_summary(folder, {"state": "running", "seconds": before})
+    state, reason = "trained", None
     try:
         _train(run, checkpoint)
     except BaseException as error:
@@ -90,7 +101,13 @@ def _fit(run: Run, folder: Path, checkpoint: Path | None) -> None:
             raise KeyboardInterrupt from None
         raise
     finally:
-        write_summary(folder, {"state": state, "error": reason, **_figures(run, time.monotonic() - started)})
+        figures = _figures(run, before + time.monotonic() - started)
+        write_summary(folder, {"state": state, "error": reason, **figures})
+        for logger in run.trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                # Another job of a sweep, in the same process, must get a W&B run of its own.
+                logger.experiment.finish(exit_code=0 if reason is None else 1)
+    return figures
 
 
 def _figures(run: Run, seconds: float) -> dict[str, Any]:
@@ -105,16 +122,15 @@ def _figures(run: Run, seconds: float) -> dict[str, Any]:
     }
 
 
-def _finish(run: Run, folder: Path) -> None:
+def _finish(run: Run, folder: Path, figures: dict[str, Any]) -> None:
     """Export the best codec, decode a few photographs with it, draw, and say where everything is."""
     best = checkpoint_path(folder, BEST)
     source = best if best.exists() else checkpoint_path(folder, LAST)
     checkpoint = read_checkpoint(source)
     prefix = "codec."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    codec = run.module.codec.cpu()
+    codec = run.module.codec
     codec.load_state_dict(weights)
-    assert isinstance(codec, HPCM)
     loss = run.module.loss
     training = {
         "loss": {"metric": loss.metric, "lmbda": loss.lmbda},
@@ -123,9 +139,11 @@ def _finish(run: Run, folder: Path) -> None:
     }
     save_codec(codec, folder, training=training)
     log.info("drawing pictures")
-    write_samples(load_codec(folder), run.data.val_dataloader(), run.data.val_names, folder)
+    exported = load_codec(folder).to(run.trainer.strategy.root_device)
+    write_samples(exported, run.data.val_dataloader(), run.data.val_names, folder)
     pictures = write_run_figures(folder)
-    _conclude(run, folder, training["epochs"], pictures)
+    write_summary(folder, {"state": "finished", "error": None, "best_epoch": checkpoint["epoch"] + 1, **figures})
+    _conclude(folder, figures, checkpoint["epoch"] + 1, pictures)
 
 
 def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
@@ -135,16 +153,13 @@ def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     log.info("run folder: %s", folder)
     log.info("%s: %s parameters", type(run.module.codec).__name__, f"{count_parameters(run.module.codec):,}")
     log.info("%d epochs of %d steps, batches of %d, on %s", epochs, steps, run.data.batch_size, _device(run))
-    if (folder / "wandb").is_dir():
-        log.info("W&B files: %s", folder / "wandb")
     if checkpoint is not None:
         log.info("continuing from %s", checkpoint)
     if _device(run) == "cpu" and type(run.module.codec) in (HPCM_Base, HPCM_Large):
         log.info("on a CPU this model takes seconds per image and step; model=hpcm_tiny trains in minutes")
 
 
-def _conclude(run: Run, folder: Path, best_epoch: int, pictures: list[Path]) -> None:
-    figures = _figures(run, 0.0)
+def _conclude(folder: Path, figures: dict[str, Any], best_epoch: int, pictures: list[Path]) -> None:
     val = {key: value for key, value in figures["val"].items() if value is not None}
     log.info("")
     log.info("finished: %d epochs, %d steps, best at epoch %d", figures["epochs"], figures["steps"], best_epoch)

@@ -13,7 +13,7 @@ class EpochSampler(DistributedSampler[int]):
     ``world_size``-th number; a remainder that does not go round is left out.
 
     It is a ``DistributedSampler`` so that Lightning uses it as it is: the wrapper that Lightning puts around
-    other samplers hides ``set_epoch`` in versions before 2.6.1, which would repeat one epoch for ever.
+    other samplers hides ``set_epoch`` in some versions, which would repeat one epoch for ever.
 
     Args:
         samples_per_epoch: n over all processes, at least 1.

@@ -1,12 +1,11 @@
 """Where the images come from: the built-in photographs, or folders of your own."""
 
 from pathlib import Path
+from typing import Any
 
-from hpcm_spectral.data.dataset import SmallImages
 from hpcm_spectral.data.folder import list_images
 from hpcm_spectral.data.module import ImageDataModule
 from hpcm_spectral.data.photos import training_photos, validation_photos
-from hpcm_spectral.data.screening import OnError
 
 
 class PhotoDataModule(ImageDataModule):
@@ -15,41 +14,13 @@ class PhotoDataModule(ImageDataModule):
     Decoded they take some 150 MiB, so that the default cache holds them all.
 
     Args:
-        batch_size: See `ImageDataModule`, as for all arguments.
-        crop_size: Side of the crops.
         samples_per_epoch: Crops per epoch.
-        num_workers: Loading processes.
-        seed: Decides the crops.
-        small_images: What to do with images smaller than a crop.
-        on_error: What to do with unreadable images.
-        cache_mb: Memory for decoded training images.
-        pin_memory: Whether to load into page-locked memory.
+        cache_mb: MiB of decoded training images to keep in memory.
+        common: See `ImageDataModule`.
     """
 
-    def __init__(
-        self,
-        *,
-        batch_size: int = 8,
-        crop_size: int = 256,
-        samples_per_epoch: int | None = 256,
-        num_workers: int = 1,
-        seed: int = 0,
-        small_images: SmallImages = "reflect",
-        on_error: OnError = "skip",
-        cache_mb: int = 512,
-        pin_memory: bool = True,
-    ) -> None:
-        super().__init__(
-            batch_size=batch_size,
-            crop_size=crop_size,
-            samples_per_epoch=samples_per_epoch,
-            num_workers=num_workers,
-            seed=seed,
-            small_images=small_images,
-            on_error=on_error,
-            cache_mb=cache_mb,
-            pin_memory=pin_memory,
-        )
+    def __init__(self, *, samples_per_epoch: int | None = 256, cache_mb: int = 512, **common: Any) -> None:
+        super().__init__(samples_per_epoch=samples_per_epoch, cache_mb=cache_mb, **common)
 
     def train_files(self) -> list[Path]:
         """List the photographs of the package mvtb-data."""
@@ -66,43 +37,11 @@ class FolderDataModule(ImageDataModule):
     Args:
         train_dir: Folder of training images.
         val_dir: Folder of validation images.
-        batch_size: See `ImageDataModule`, as for all arguments that follow.
-        crop_size: Side of the crops.
-        samples_per_epoch: Crops per epoch.
-        num_workers: Loading processes.
-        seed: Decides the crops.
-        small_images: What to do with images smaller than a crop.
-        on_error: What to do with unreadable images.
-        cache_mb: Memory for decoded training images.
-        pin_memory: Whether to load into page-locked memory.
+        common: See `ImageDataModule`.
     """
 
-    def __init__(
-        self,
-        train_dir: str,
-        val_dir: str,
-        *,
-        batch_size: int = 8,
-        crop_size: int = 256,
-        samples_per_epoch: int | None = None,
-        num_workers: int = 1,
-        seed: int = 0,
-        small_images: SmallImages = "reflect",
-        on_error: OnError = "skip",
-        cache_mb: int = 0,
-        pin_memory: bool = True,
-    ) -> None:
-        super().__init__(
-            batch_size=batch_size,
-            crop_size=crop_size,
-            samples_per_epoch=samples_per_epoch,
-            num_workers=num_workers,
-            seed=seed,
-            small_images=small_images,
-            on_error=on_error,
-            cache_mb=cache_mb,
-            pin_memory=pin_memory,
-        )
+    def __init__(self, train_dir: str, val_dir: str, **common: Any) -> None:
+        super().__init__(**common)
         self.train_dir = Path(train_dir).expanduser()
         self.val_dir = Path(val_dir).expanduser()
 

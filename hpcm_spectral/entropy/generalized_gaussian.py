@@ -79,7 +79,7 @@ class _GeneralizedGaussianCdf(torch.autograd.Function):
         ctx.save_for_backward(v)
         ctx.beta = beta
         # The upper function keeps its relative precision in the tail, where 1 - P would be rounding noise.
-        tail = 0.5 * torch.special.gammaincc(v.new_tensor(1 / beta), v.abs().pow(beta))
+        tail = 0.5 * torch.special.gammaincc(v.new_full((), 1 / beta), v.abs().pow(beta))
         return torch.where(v > 0, 1 - tail, tail)
 
     @staticmethod

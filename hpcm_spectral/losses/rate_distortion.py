@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from pytorch_msssim import ms_ssim
 from torch import nn
 
-from hpcm_spectral.metrics import bits, psnr
+from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, psnr
 
 Metric = Literal["mse", "ms_ssim"]
 
@@ -49,6 +50,15 @@ class RateDistortion:
         if self.ms_ssim is not None:
             named["ms_ssim_loss"] = 1 - self.ms_ssim
         return {key: value.detach() for key, value in named.items()}
+
+
+def _ms_ssim(x_hat: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """MS-SSIM; images too small for its five scales are continued by their last rows and columns."""
+    height, width = target.shape[-2:]
+    padding = (0, max(0, MS_SSIM_MIN_SIDE - width), 0, max(0, MS_SSIM_MIN_SIDE - height))
+    if any(padding):
+        x_hat, target = (F.pad(image, padding, mode="replicate") for image in (x_hat, target))
+    return ms_ssim(x_hat, target, data_range=1.0)
 
 
 class RateDistortionLoss(nn.Module):
@@ -91,7 +101,7 @@ class RateDistortionLoss(nn.Module):
             y_bpp, z_bpp = (bits(likelihoods[name]) / pixels for name in ("y", "z"))
             bpp = y_bpp + z_bpp
             mse = torch.mean((x_hat - target) ** 2)
-            similarity = ms_ssim(x_hat, target, data_range=1.0) if self.metric == "ms_ssim" else None
+            similarity = _ms_ssim(x_hat, target) if self.metric == "ms_ssim" else None
             distortion = 255**2 * mse if similarity is None else 1 - similarity
             return RateDistortion(
                 loss=self.lmbda * distortion + bpp,

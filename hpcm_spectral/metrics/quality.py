@@ -25,7 +25,7 @@ def psnr_8bit(x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3
         x: Images in [0, 1].
         x_hat: Reconstructions, any range.
     """
-    return psnr(torch.mean((to_8bit(x_hat).double() - x.double()) ** 2)).float()
+    return psnr(torch.mean((to_8bit(x_hat) - x.float()) ** 2))
 
 
 def ms_ssim_db(x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3 H W"]) -> Float[torch.Tensor, ""]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from compressai.models import CompressionModel
 from compressai.registry import MODELS
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -16,7 +17,7 @@ FORMAT = 1
 WEIGHTS, DESCRIPTION = "codec.safetensors", "codec.json"
 
 
-def save_codec(codec: HPCM, folder: Path, *, training: dict[str, Any]) -> None:
+def save_codec(codec: CompressionModel, folder: Path, *, training: dict[str, Any]) -> None:
     """Export a codec: its own tensors and sizes, nothing of the training that made it but a note.
 
     Args:
@@ -32,7 +33,7 @@ def save_codec(codec: HPCM, folder: Path, *, training: dict[str, Any]) -> None:
     write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
 
 
-def load_codec(folder: Path) -> HPCM:
+def load_codec(folder: str | Path) -> HPCM:
     """The codec exported into ``folder``, in evaluation mode on the CPU.
 
     Only registered codecs can be named, and only their sizes are read: nothing in the files chooses other code.
@@ -40,6 +41,7 @@ def load_codec(folder: Path) -> HPCM:
     Raises:
         CheckpointError: A file is missing or damaged, or the two do not belong together.
     """
+    folder = Path(folder)
     path = folder / DESCRIPTION
     try:
         description = json.loads(path.read_text(encoding="utf-8"))

@@ -76,8 +76,10 @@ def read_truncation(phase1: Any, metrics: MetricsTable | None, config: Path) -> 
         raise UserError(f"phase1 in {config} must hold a valid schedule, but: {one_line(error)}") from error
     if schedule is None:
         return _of_log(mask, target, phase1["schedule"], metrics)
-    epochs = np.linspace(0, schedule.num_epochs, MOMENTS)
-    if schedule.granularity == "epoch":
+    # At num_epochs the stage no longer acts, so tau_final itself is never trained on.
+    by_epoch = schedule.granularity == "epoch"
+    epochs = np.linspace(0, schedule.num_epochs - (1 if by_epoch else 1e-6), MOMENTS)
+    if by_epoch:
         epochs = np.floor(epochs)
     moments = [Moment(float(epoch), schedule(float(epoch))) for epoch in epochs]
     return Truncation(mask, target, schedule.tau_final, float(schedule.num_epochs), _different(moments))

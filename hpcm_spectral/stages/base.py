@@ -1,6 +1,6 @@
 """The stage protocol: an epoch window, a name for its phase, the numbers it logs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -39,8 +39,8 @@ class Stage(nn.Module):
         """Whether the stage acts at ``progress`` epochs (3.5: half-way through the fourth)."""
         return self.start_epoch <= progress and (self.end_epoch is None or progress < self.end_epoch)
 
-    def metrics(self, progress: float) -> dict[str, float]:
-        """Numbers to log at ``progress`` by their full keys, such as ``spectral/tau``; also while inactive."""
+    def metrics(self, progress: float) -> Mapping[str, float | torch.Tensor]:
+        """Numbers to log at ``progress`` by their full keys, such as ``spectral/tau``, while the stage acts."""
         return {}
 
 

@@ -51,8 +51,8 @@ def shown_metrics(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[st
     assert isinstance(pl_module, CodecModule)
     latest = trainer.callback_metrics
     shown = {name: f"{latest[key].item():.3f}" for name, key in SHOWN.items() if key in latest}
-    stages = pl_module.stage_metrics(float(pl_module.current_epoch))
-    return {**shown, "tau": f"{stages[TAU]:.3f}"} if TAU in stages else shown
+    stages = pl_module.stage_metrics(pl_module.latest_progress)
+    return {**shown, "tau": f"{float(stages[TAU]):.3f}"} if TAU in stages else shown
 
 
 class Bar(TQDMProgressBar):
@@ -96,7 +96,7 @@ class EpochLines(Callback):
 
 def progress_display() -> list[Callback]:
     """A line per epoch, and a progress bar on a terminal."""
-    return [EpochLines(), *([Bar()] if sys.stderr.isatty() else [])]
+    return [EpochLines(), *([Bar(refresh_rate=10)] if sys.stderr.isatty() else [])]
 
 
 class ResourceMeter(Callback):

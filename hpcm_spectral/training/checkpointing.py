@@ -38,37 +38,35 @@ class RandomState(Callback):
         self._restored: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """States of the CPU's and every GPU's generator."""
-        return {
-            "cpu": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
+        """States of the CPU's and the current GPU's generator."""
+        gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+        return {"cpu": torch.get_rng_state(), "gpu": gpu}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the states until training starts; setting up draws random numbers, too."""
         self._restored = state_dict
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on where the checkpoint was taken."""
-        if self._restored is not None:
+        """Go on where the checkpoint was taken; of several processes each draws noise of its own."""
+        if trainer.world_size > 1:
+            torch.manual_seed(hash((torch.initial_seed(), trainer.current_epoch, trainer.global_rank)) % 2**63)
+        elif self._restored is not None:
             torch.set_rng_state(self._restored["cpu"].cpu())
-            for device, state in enumerate(self._restored["cuda"][: torch.cuda.device_count()]):
-                torch.cuda.set_rng_state(state.cpu(), device)
-            self._restored = None
+            if self._restored["gpu"] is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(self._restored["gpu"].cpu())
+        self._restored = None
 
 
 def checkpoint_callbacks(run_folder: Path) -> list[Callback]:
     """Random state, ``last`` after every epoch, ``best`` by the least ``val/loss``."""
     folder = run_folder / FOLDER
-    best = ModelCheckpoint(
-        dirpath=folder,
-        filename=BEST,
-        monitor="val/loss",
-        mode="min",
-        save_top_k=1,
-        enable_version_counter=False,
-    )
-    last = ModelCheckpoint(dirpath=folder, filename=LAST, save_top_k=1, every_n_epochs=1, enable_version_counter=False)
+    for left in folder.glob(".*.ckpt"):  # a kill while writing leaves its temporary file
+        left.unlink()
+    # Saved at the very end of an epoch: what lies within one would be trained again after a resume.
+    common: dict[str, Any] = {"dirpath": folder, "save_top_k": 1, "save_on_train_epoch_end": True}
+    common["enable_version_counter"] = False
+    best = ModelCheckpoint(filename=BEST, monitor="val/loss", mode="min", **common)
+    last = ModelCheckpoint(filename=LAST, every_n_epochs=1, **common)
     return [RandomState(), best, last]
 
 
@@ -78,6 +76,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: The file is damaged or something else.
     """
+    if not path.is_file():
+        raise CheckpointError(f"{path} must be a checkpoint of this program, but does not exist.")
     try:
         checkpoint = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):

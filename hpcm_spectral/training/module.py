@@ -55,6 +55,8 @@ class CodecModule(pl.LightningModule):
         self.stages = nn.ModuleList(stages)
         self.register_buffer("skipped_steps", torch.zeros((), dtype=torch.int64))
         self._skipped_in_a_row = 0
+        self._base_lrs: list[float] = []
+        self.latest_progress = 0.0
 
     def progress(self, batch_idx: int) -> float:
         """Training so far in epochs, fraction included."""
@@ -64,7 +66,7 @@ class CodecModule(pl.LightningModule):
         """Name of the stages that act at ``progress``, or ``baseline``."""
         return "+".join(stage.phase for stage in self._active(Stage, progress)) or BASELINE
 
-    def stage_metrics(self, progress: float) -> dict[str, float]:
+    def stage_metrics(self, progress: float) -> dict[str, float | torch.Tensor]:
         """What all stages log at ``progress``."""
         return {key: value for stage in self._active(Stage, progress) for key, value in stage.metrics(progress).items()}
 
@@ -73,7 +75,7 @@ class CodecModule(pl.LightningModule):
 
     def training_step(self, batch: Float[torch.Tensor, "B 3 H W"], batch_idx: int) -> torch.Tensor:
         """Loss of a batch of crops in [0, 1], with the stages that act now."""
-        progress = self.progress(batch_idx)
+        progress = self.latest_progress = self.progress(batch_idx)
         x = target = batch.contiguous(memory_format=self.memory_format)
         for stage in self._active(InputStage, progress):
             x = stage(x, progress)
@@ -101,7 +103,8 @@ class CodecModule(pl.LightningModule):
         if min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
             metrics["ms_ssim_db"] = ms_ssim_db(batch, out["x_hat"])
         self.log_dict({f"val/{key}": value for key, value in metrics.items()}, batch_size=1, sync_dist=True)
-        self.log("epoch", float(self.current_epoch + 1), batch_size=1)
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        self.log("epoch", self.progress(done), batch_size=1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Codec and stages in groups of their own, so that a stage can have its own learning rate."""
@@ -110,15 +113,19 @@ class CodecModule(pl.LightningModule):
             if own := list(stage.parameters()):
                 rate = getattr(stage, "lr", None)
                 params.append({"params": own, **({"lr": rate} if rate is not None else {})})
-        return self.recipe.configure(params, self.trainer.max_epochs)
+        configured = self.recipe.configure(params, self.trainer.max_epochs)
+        # The scheduler starts by noting down each group's own rate.
+        self._base_lrs = [group["initial_lr"] for group in configured["optimizer"].param_groups]
+        return configured  # type: ignore[return-value]
 
     def on_train_start(self) -> None:
-        """Take the learning rate from this run's own length, which a resumed run may have changed."""
+        """Take learning rate and decay from the settings, which may differ from those of a resumed checkpoint."""
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR)
+        scheduler.base_lrs = list(self._base_lrs)
         factor = self.recipe.factor(self.current_epoch, self.trainer.max_epochs)
-        for group, base in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, strict=True):
-            group["lr"] = base * factor
+        for group, base in zip(scheduler.optimizer.param_groups, self._base_lrs, strict=True):
+            group.update(lr=base * factor, initial_lr=base, betas=self.recipe.betas)
 
     def configure_gradient_clipping(
         self,
@@ -131,10 +138,13 @@ class CodecModule(pl.LightningModule):
         Raises:
             UserError: Too many steps in a row were skipped: training has diverged.
         """
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        by_norm = bool(gradient_clip_val) and gradient_clip_algorithm in (None, "norm")
+        norm = torch.nn.utils.clip_grad_norm_(parameters, float(gradient_clip_val or 0) if by_norm else float("inf"))
+        if torch.isfinite(norm):
             self._skipped_in_a_row = 0
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            if not by_norm:
+                self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
         # Without gradients the optimizer leaves parameters and moments alone.
         optimizer.zero_grad(set_to_none=True)
@@ -143,5 +153,5 @@ class CodecModule(pl.LightningModule):
         if self._skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
             raise UserError(
                 f"Gradients must be finite, but the last {MAX_SKIPPED_IN_A_ROW} steps up to step {self.global_step} "
-                "had none and were skipped; lower optimizer.lr or resume from an earlier checkpoint."
+                "had none and were skipped; resume an earlier checkpoint with a lower optimizer.lr."
             )

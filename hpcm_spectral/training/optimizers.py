@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 
 class AdamRecipe:
@@ -55,7 +54,7 @@ class AdamRecipe:
                 current = factor
         return current
 
-    def configure(self, params: list[dict[str, Any]], max_epochs: int | None) -> OptimizerLRScheduler:
+    def configure(self, params: list[dict[str, Any]], max_epochs: int | None) -> dict[str, Any]:
         """Adam over parameter groups (a group may bring its own ``lr``) and its schedule."""
         optimizer = torch.optim.Adam(params, lr=self.lr, betas=self.betas)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: self.factor(epoch, max_epochs))

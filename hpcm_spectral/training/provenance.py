@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import torch
 
-from hpcm_spectral.files import write_text
+from hpcm_spectral.files import whole_file, write_text
 
 FILE_NAME, DIFF_NAME = "provenance.json", "git.diff"
 
@@ -26,16 +26,17 @@ def describe_run(seed: int, source: Path) -> dict[str, Any]:
         seed: The run's seed.
         source: A folder within the code's git repository, if it has one.
     """
+    commit = _git(source, "rev-parse", "HEAD")
     return {
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seed": seed,
         "git": {
-            "commit": _git(source, "rev-parse", "HEAD"),
+            "commit": commit.decode().strip() or None,
             "dirty": bool(_git(source, "status", "--porcelain")),
         },
         "python": platform.python_version(),
-        "packages": dict(sorted((d.metadata["Name"], d.version) for d in metadata.distributions())),
+        "packages": dict(sorted((d.name, d.version) for d in metadata.distributions() if d.metadata and d.name)),
         "machine": {
             "platform": platform.platform(),
             "processor": _processor(),
@@ -54,22 +55,25 @@ def write_provenance(folder: Path, seed: int) -> None:
     sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"] if path.exists() else []
     sessions.append(describe_run(seed, source))
     write_text(path, json.dumps({"sessions": sessions}, indent=2) + "\n")
-    write_text(folder / DIFF_NAME, (_git(source, "diff", "HEAD") or "") + "\n")
+    # A resumed run may run other code than before: one diff for each session.
+    name = DIFF_NAME if len(sessions) == 1 else f"git-{len(sessions)}.diff"
+    with whole_file(folder / name) as temporary:
+        temporary.write_bytes(_git(source, "diff", "--binary", "HEAD"))
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    """Output of a git command on the repository that tracks this code; None where there is none."""
+def _git(folder: Path, *arguments: str) -> bytes:
+    """Output of a git command on the repository that tracks this code; empty where there is none."""
 
-    def git(*words: str) -> str:
+    def git(*words: str) -> bytes:
         command = ["git", "-C", str(folder), *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
+        return subprocess.run(command, check=True, capture_output=True, timeout=20).stdout
 
     try:
         # An installed wheel may lie within somebody else's repository, which says nothing about this code.
         git("ls-files", "--error-unmatch", str(Path(__file__).resolve()))
         return git(*arguments)
     except (OSError, subprocess.SubprocessError):
-        return None
+        return b""
 
 
 def _processor() -> str:

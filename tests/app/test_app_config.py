@@ -43,7 +43,7 @@ def test_every_option_of_every_group_composes_and_is_valid(group: str, option: s
     check_config(composed(f"{group}={option}", *(FOLDER if (group, option) == ("data", "folder") else ())))
 
 
-def test_the_owners_example_composes_with_its_values() -> None:
+def test_an_example_of_many_overrides_composes_with_its_values() -> None:
     config = composed(
         "model=hpcm_large",
         "schedule=exponential",

@@ -30,22 +30,22 @@ def test_a_config_of_others_still_has_a_title(tmp_path):
     assert read_run_folder(tmp_path).title == "Codec"
 
 
-def test_moments_run_from_first_to_last_cutoff_at_whole_epochs(tmp_path):
+def test_moments_run_from_the_first_to_the_last_epoch_of_the_phase(tmp_path):
     truncation = truncation_of(tmp_path, PHASE1.format(mask="hard", num_epochs=20))
     assert truncation.mask == "hard"
-    assert [moment.epoch for moment in truncation.moments] == [0, 6, 13, 20]
-    assert [moment.tau for moment in truncation.moments] == pytest.approx([0.1, 0.37, 0.685, 1.0])
+    assert [moment.epoch for moment in truncation.moments] == [0, 6, 12, 19]
+    assert [moment.tau for moment in truncation.moments] == pytest.approx([0.1, 0.37, 0.64, 0.955])
 
 
 def test_equal_cutoffs_are_shown_once(tmp_path):
     constant = PHASE1.format(mask="soft", num_epochs=9).replace("LinearSchedule", "ConstantSchedule")
     moments = truncation_of(tmp_path, constant).moments
-    assert [(moment.epoch, moment.tau) for moment in moments] == [(0, 0.1), (9, 1.0)]
+    assert [(moment.epoch, moment.tau) for moment in moments] == [(0, 0.1)]
 
 
 def test_the_stage_s_own_linear_schedule(tmp_path):
     phase1 = "phase1: {_target_: hpcm_spectral.stages.SpectralTruncation, tau_init: 0.4, num_epochs: 3}"
-    assert [moment.tau for moment in truncation_of(tmp_path, phase1).moments] == pytest.approx([0.4, 0.6, 0.8, 1.0])
+    assert [moment.tau for moment in truncation_of(tmp_path, phase1).moments] == pytest.approx([0.4, 0.6, 0.8])
 
 
 def test_a_user_s_own_schedule_is_known_from_the_log(tmp_path):
