@@ -1,4 +1,4 @@
-# make quickstart: train a small codec on real photographs, about 8 minutes on two CPU cores
+# make quickstart: train a small codec on real photographs, about 4 minutes on two CPU cores
 # make test:       every check that CI makes
 PYTHON ?= python3
 BIN := .venv/bin

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from hpcm_spectral.config import RunSettings, check_config, first_line
+from hpcm_spectral.config import RunSettings, first_line
 from hpcm_spectral.data import ImageDataModule
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.files import write_text
@@ -62,10 +62,20 @@ def build_node(node: Mapping[str, Any], key: str, **supplied: Any) -> Any:
             raise cause from None
         if isinstance(cause, ValueError):
             # A class starts its message with the argument's name.
-            raise ConfigError(f"{_owner(node, key, str(cause))}.{cause}") from None
-        if isinstance(cause, (MisconfigurationException, ImportError)):
-            raise ConfigError(f"{key} does not fit this machine: {first_line(cause)}.") from None
+            first = str(cause).split(" ", 1)[0]
+            sentence = (
+                f"{_owner(node, key, str(cause))}.{cause}" if first in _names(node) else f"{key}: {first_line(cause)}."
+            )
+            raise ConfigError(sentence) from None
+        if isinstance(cause, (MisconfigurationException, ImportError, TypeError)):
+            raise ConfigError(f"{key} does not fit this machine: {first_line(cause).rstrip('!')}.") from None
         raise cause or error from None
+
+
+def _names(node: Mapping[str, Any]) -> set[str]:
+    """All keys of settings and of the settings within them."""
+    inner = [_names(value) for value in node.values() if isinstance(value, Mapping)]
+    return set(node).union(*inner)
 
 
 def _owner(node: Mapping[str, Any], key: str, message: str) -> str:
@@ -97,17 +107,16 @@ def build_stages(settings: RunSettings) -> list[Stage]:
     return stages
 
 
-def build_run(config: Mapping[str, Any], folder: Path) -> Run:
-    """Check a plain config, then build data, stages, model and trainer, the cheap parts first.
+def build_run(settings: RunSettings, folder: Path) -> Run:
+    """Build data, stages, model and trainer, the cheap parts first.
 
     Args:
-        config: The resolved config.
+        settings: The checked config.
         folder: The run folder.
 
     Raises:
-        UserError: The config or the data cannot be used.
+        UserError: A value is out of its range, or the data cannot be used.
     """
-    settings = check_config(config)
     max_epochs = _check_trainer(settings.trainer)
     stages = build_stages(settings)
     loss = _expect(build_node(settings.loss, "loss"), RateDistortionLoss, "loss")
@@ -165,14 +174,14 @@ def _wandb_id(folder: Path) -> str:
 
 def _check_trainer(node: Mapping[str, Any]) -> int:
     max_epochs = node.get("max_epochs")
-    if not isinstance(max_epochs, int) or max_epochs < 1:
-        raise ConfigError(f"trainer.max_epochs must be a whole number from 1 on, got {max_epochs!r}.")
+    if not isinstance(max_epochs, int) or not 1 <= max_epochs <= 10**9:
+        raise ConfigError(f"trainer.max_epochs must be a whole number from 1 to 10^9, got {max_epochs!r}.")
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps"):
         if (value := node.get(key)) is not None and value < 1:
             raise ConfigError(f"trainer.{key} must be at least 1, got {value}.")
     clip = node.get("gradient_clip_val")
-    if clip is not None and clip < 0:
-        raise ConfigError(f"trainer.gradient_clip_val must not be negative, got {clip}; 0 or null clips nothing.")
+    if clip is not None and not 0 <= clip < float("inf"):
+        raise ConfigError(f"trainer.gradient_clip_val must be a number from 0 on, got {clip}; 0 or null clips nothing.")
     return max_epochs
 
 

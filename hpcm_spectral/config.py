@@ -70,9 +70,10 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: A value is missing or refers to one that does not exist.
     """
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise ConfigError(f"{key} is required, got nothing; set {key}=VALUE.")
     try:
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        if missing:
+            raise ConfigError(f"{missing[0]} is required, got nothing; set {missing[0]}=VALUE.")
         values = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key} must refer to settings that exist: {first_line(error)}.") from None
@@ -95,8 +96,8 @@ def check_config(cfg: Mapping[str, Any]) -> RunSettings:
         settings = RunSettings.model_validate(dict(cfg))
     except ValidationError as error:
         raise ConfigError(_describe(error, "")) from None
-    if settings.seed < 0:
-        raise ConfigError(f"seed must not be negative, got {settings.seed}.")
+    if not 0 <= settings.seed < 2**32:
+        raise ConfigError(f"seed must lie between 0 and 2^32 - 1, got {settings.seed}.")
     for group in GROUPS:
         node = cfg[group]
         if not node and group in OPTIONAL_GROUPS:
@@ -199,7 +200,14 @@ def _describe(error: ValidationError, prefix: str) -> str:
     if same[0]["type"] == "missing":
         return f"{key} is required, got nothing; set {key}=VALUE."
     fits = list(dict.fromkeys(filter(None, (_expectation(dict(problem)) for problem in same))))
-    return f"{key} must be {' or '.join(fits) or 'of another type'}, got {same[0]['input']!r}."
+    return f"{key} must be {' or '.join(fits) or 'of another type'}, got {_as_yaml(same[0]['input'])}."
+
+
+def _as_yaml(value: Any) -> str:
+    """A value as the user wrote it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _expectation(problem: Mapping[str, Any]) -> str:

@@ -55,11 +55,11 @@ def _run_program(config_name: str, module: str, function: str) -> None:
             program = getattr(importlib.import_module(module), function)
             _quieten_lightning()
             return program(cfg)
-        except UserError as error:
+        except (UserError, OSError) as error:
             # Leaving here keeps Hydra from printing its own report; in a sweep the other jobs must go on.
             if wants_traceback or HydraConfig.get().mode is RunMode.MULTIRUN:
                 raise
-            _stop(str(error))
+            _stop(str(error) if isinstance(error, UserError) else _describe_os_error(error))
 
     program: Callable[[], Any] = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name=config_name
@@ -71,9 +71,17 @@ def _run_program(config_name: str, module: str, function: str) -> None:
         if wants_traceback:
             raise
         _stop(str(error) if isinstance(error, UserError) else describe(error, config_folder(), config_name))
+    except OSError as error:
+        if wants_traceback:
+            raise
+        _stop(_describe_os_error(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _describe_os_error(error: OSError) -> str:
+    return f"{error.filename or 'a file'} cannot be used: {error.strerror or error}; choose another place."
 
 
 def _stop(message: str) -> NoReturn:

@@ -22,7 +22,10 @@ def describe(error: Exception, config_folder: Path, config_name: str) -> str:
     """
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return f"An override must read key=value, got {error.override!r}: {_first_sentence(error.message)}."
+        return (
+            f"An override must read key=value, got {error.override!r}: {_first_sentence(error.message)}; "
+            "quote special characters: 'key=\"value\"'."
+        )
     if match := re.search(r"(?:In '.+?': )?Could not find '([^']+?)'", text):
         return _missing_option(match[1], text, error, config_folder)
     if match := re.search(r"Could not (?:override|append|delete|use) '?([^'\s]+)'?", text):

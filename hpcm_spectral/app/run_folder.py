@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from hpcm_spectral.errors import CheckpointError, ConfigError
 from hpcm_spectral.files import write_text
@@ -19,9 +21,9 @@ FIXED = ("model", "phase1", "phase2", "schedule", "loss", "data", "seed")
 FREE = ("data.num_workers", "data.cache_mb", "data.pin_memory", "data.on_error")
 
 
-def run_folder_for(resume: str | None, default: str) -> str:
+def run_folder_for(resume: object, default: str) -> str:
     """The run folder that ``resume`` continues, if it names one, else ``default``."""
-    if resume is None or resume == AUTO:
+    if not isinstance(resume, str) or resume == AUTO:
         return default
     path = Path(resume)
     if path.suffix == ".ckpt":
@@ -87,7 +89,10 @@ def check_same_run(config: Mapping[str, Any], folder: Path) -> None:
     path = folder / CONFIG
     if not path.exists():
         return
-    old = flatten(OmegaConf.to_container(OmegaConf.load(path)))
+    try:
+        old = flatten(OmegaConf.to_container(OmegaConf.load(path)))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        raise CheckpointError(f"{path} must be the config of the run to continue, but it is damaged.") from None
     new = flatten(dict(config))
     for key in sorted(old.keys() | new.keys()):
         if key.split(".")[0] in FIXED and key not in FREE and old.get(key) != new.get(key):

@@ -22,7 +22,8 @@ from hpcm_spectral.app.run_folder import (
 )
 from hpcm_spectral.app.samples import write_samples
 from hpcm_spectral.build import Run, build_run, count_parameters
-from hpcm_spectral.config import plain
+from hpcm_spectral.config import check_config, plain
+from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.models import HPCM_Base, HPCM_Large, load_codec, save_codec
 from hpcm_spectral.models.codec_files import DESCRIPTION
 from hpcm_spectral.reports import write_run_figures
@@ -30,6 +31,7 @@ from hpcm_spectral.training.checkpointing import BEST, LAST, check_fits, checkpo
 from hpcm_spectral.training.provenance import write_provenance
 
 log = logging.getLogger("hpcm_spectral")
+TRAIN_LOG = "train.log"
 
 
 def train_codec(cfg: DictConfig) -> None:
@@ -39,10 +41,14 @@ def train_codec(cfg: DictConfig) -> None:
         UserError: Something that the user can mend.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
+    log_existed = (folder / TRAIN_LOG).exists()
     handler = None
     try:
         config = plain(cfg)
-        checkpoint = checkpoint_to_resume(config["resume"], folder, fresh=_is_main_process())
+        settings = check_config(config)
+        checkpoint = checkpoint_to_resume(settings.resume, folder, fresh=_is_main_process())
+        if checkpoint is None and settings.resume is not None:
+            log.info("resume=auto: no checkpoint in %s, starting anew", folder)
         if checkpoint is not None:
             check_same_run(config, folder)
             saved = read_checkpoint(checkpoint)
@@ -50,7 +56,7 @@ def train_codec(cfg: DictConfig) -> None:
             handler = _log_to_file(folder)
         else:
             log.setLevel(logging.ERROR)
-        run = build_run(config, folder)
+        run = build_run(settings, folder)
         if checkpoint is not None:
             check_fits(saved, run.module, checkpoint)
         if not _is_main_process():
@@ -71,7 +77,7 @@ def train_codec(cfg: DictConfig) -> None:
         if handler is not None:
             log.removeHandler(handler)
             handler.close()
-        if _is_main_process():
+        if _is_main_process() and not log_existed:
             _drop_if_unused(folder)
 
 
@@ -95,14 +101,16 @@ def _fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
         _train(run, checkpoint)
     except BaseException as error:
         # Lightning turns an interrupt from the keyboard into an exit of its own.
-        state = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
-        reason = f"{type(error).__name__}: {error}"
-        if state == "interrupted":
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            state = "interrupted"
+            log.info("interrupted; go on from the last full epoch with resume=%s", folder)
             raise KeyboardInterrupt from None
+        state, reason = "failed", f"{type(error).__name__}: {error}"
         raise
     finally:
         figures = _figures(run, before + time.monotonic() - started)
-        write_summary(folder, {"state": state, "error": reason, **figures})
+        with contextlib.suppress(OSError):  # a full disk, whose own error is under way
+            write_summary(folder, {"state": state, "error": reason, **figures})
         for logger in run.trainer.loggers:
             if isinstance(logger, WandbLogger):
                 # Another job of a sweep, in the same process, must get a W&B run of its own.
@@ -126,6 +134,11 @@ def _finish(run: Run, folder: Path, figures: dict[str, Any]) -> None:
     """Export the best codec, decode a few photographs with it, draw, and say where everything is."""
     best = checkpoint_path(folder, BEST)
     source = best if best.exists() else checkpoint_path(folder, LAST)
+    if not source.exists():
+        raise ConfigError(
+            f"trainer must leave at least one step to train, but {folder} has no checkpoint after {figures['steps']} "
+            "steps; check its limits."
+        )
     checkpoint = read_checkpoint(source)
     prefix = "codec."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
@@ -177,7 +190,7 @@ def _device(run: Run) -> str:
 
 
 def _log_to_file(folder: Path) -> logging.Handler:
-    handler = logging.FileHandler(folder / "train.log", encoding="utf-8", delay=True)
+    handler = logging.FileHandler(folder / TRAIN_LOG, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     return handler
@@ -186,6 +199,6 @@ def _log_to_file(folder: Path) -> logging.Handler:
 def _drop_if_unused(folder: Path) -> None:
     """Remove the folder that Hydra made for a run that was refused, unless something else lies in it."""
     if not (folder / CONFIG).exists():
-        (folder / "train.log").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
+            (folder / TRAIN_LOG).unlink(missing_ok=True)
             folder.rmdir()

@@ -55,7 +55,9 @@ def list_images(folder: Path) -> list[Path]:
         found += [
             Path(parent, name)
             for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in image_extensions()
+            if not name.startswith(".")
+            and Path(name).suffix.lower() in image_extensions()
+            and not _blocks(Path(parent, name))
         ]
     if not found:
         raise DataError(
@@ -63,6 +65,11 @@ def list_images(folder: Path) -> list[Path]:
             f"or another of the {len(image_extensions())} extensions that Pillow reads; check the path."
         )
     return sorted(found)
+
+
+def _blocks(path: Path) -> bool:
+    """Whether opening a path would wait for ever: a pipe, socket or device. A broken link counts as a file."""
+    return path.exists() and not path.is_file()
 
 
 def _unseen(parent: Path, names: list[str], seen: set[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """What is common to all image sources: loaders of training crops and of full validation images."""
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -68,6 +69,9 @@ class ImageDataModule(LightningDataModule):
         super().__init__()
         _check_at_least("batch_size", batch_size, 1)
         _check_at_least("num_workers", num_workers, 0)
+        most = max(16, 4 * (os.cpu_count() or 1))
+        if num_workers > most:
+            raise ValueError(f"num_workers must be at most {most} on this machine, got {num_workers}; lower it.")
         _check_at_least("seed", seed, 0)
         _check_at_least("cache_mb", cache_mb, 0)
         _check_crop_size(crop_size)

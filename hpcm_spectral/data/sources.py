@@ -42,6 +42,9 @@ class FolderDataModule(ImageDataModule):
 
     def __init__(self, train_dir: str, val_dir: str, **common: Any) -> None:
         super().__init__(**common)
+        for name, folder in (("train_dir", train_dir), ("val_dir", val_dir)):
+            if not folder.strip():
+                raise ValueError(f"{name} must name a folder, got nothing; . is the current one.")
         self.train_dir = Path(train_dir).expanduser()
         self.val_dir = Path(val_dir).expanduser()
 

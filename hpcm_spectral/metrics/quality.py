@@ -35,7 +35,7 @@ def ms_ssim_db(x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 
         x: Images in [0, 1], both sides at least 161.
         x_hat: Reconstructions, any range.
     """
-    return -10 * torch.log10(1 - ms_ssim(to_8bit(x_hat), x, data_range=1.0))
+    return -10 * torch.log10(1 - ms_ssim(to_8bit(x_hat), x.float(), data_range=1.0))
 
 
 def to_8bit(x: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, "*shape"]:

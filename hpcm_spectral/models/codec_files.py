@@ -47,7 +47,7 @@ def load_codec(folder: str | Path) -> HPCM:
         description = json.loads(path.read_text(encoding="utf-8"))
         known = description["format"] == FORMAT
         cls, arguments = MODELS.get(description["name"]), description["arguments"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} must describe an exported codec, but cannot be read: {error}.") from None
     if not known or not (isinstance(cls, type) and issubclass(cls, HPCM)):
         raise CheckpointError(

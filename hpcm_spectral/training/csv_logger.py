@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.files import whole_file
 
 FILE_NAME = "metrics.csv"
@@ -31,8 +32,14 @@ class RunCsvLogger(Logger):
         self._columns: list[str] = []
         self._row: dict[str, Any] = {}
         if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                self._columns = list(csv.DictReader(file).fieldnames or [])
+            try:
+                with self.path.open(newline="", encoding="utf-8") as file:
+                    self._columns = list(csv.DictReader(file).fieldnames or [])
+                steps = [int(row["step"]) for row in self._read()]
+            except (ValueError, KeyError, csv.Error):
+                steps = [-1]
+            if any(step < 0 for step in steps):
+                raise CheckpointError(f"{self.path} must be the metrics of the run to continue, but it is damaged.")
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import torch
 
+from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.files import whole_file, write_text
 
 FILE_NAME, DIFF_NAME = "provenance.json", "git.diff"
@@ -52,13 +53,22 @@ def write_provenance(folder: Path, seed: int) -> None:
     """Add this session to the run folder's ``provenance.json`` (a resumed run has several), and the code's diff."""
     source = Path(__file__).resolve().parent
     path = folder / FILE_NAME
-    sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"] if path.exists() else []
+    sessions = _earlier_sessions(path)
     sessions.append(describe_run(seed, source))
     write_text(path, json.dumps({"sessions": sessions}, indent=2) + "\n")
     # A resumed run may run other code than before: one diff for each session.
     name = DIFF_NAME if len(sessions) == 1 else f"git-{len(sessions)}.diff"
     with whole_file(folder / name) as temporary:
         temporary.write_bytes(_git(source, "diff", "--binary", "HEAD"))
+
+
+def _earlier_sessions(path: Path) -> list[Any]:
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["sessions"])
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{path} must describe the run to continue, but it is damaged; remove it.") from None
 
 
 def _git(folder: Path, *arguments: str) -> bytes:

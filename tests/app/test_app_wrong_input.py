@@ -10,7 +10,7 @@ import pytest
 WRONG_VALUES = {
     "data.batch_size=four": "data.batch_size must be a whole number, got 'four'.",
     "data.batch_size=2.5": "data.batch_size must be a whole number, got 2.5.",
-    "data.batch_size=true": "data.batch_size must be a whole number, got True.",
+    "data.batch_size=true": "data.batch_size must be a whole number, got true.",
     "data.batch_size=0": "data.batch_size must be at least 1, got 0; raise it.",
     "data.crop_size=300": "data.crop_size must be a positive multiple of 256, got 300; choose 256 or 512.",
     "data.samples_per_epoch=0": "data.samples_per_epoch must be at least batch_size (1), got 0",
@@ -27,12 +27,19 @@ WRONG_VALUES = {
     "loss.lmbda=abc": "loss.lmbda must be a number, got 'abc'.",
     "optimizer.lr=0": "optimizer.lr must be a number above 0, got 0.",
     "optimizer.milestones=[0.5,0.4]": "optimizer.milestones must be rising shares of max_epochs within (0, 1]",
-    "trainer.max_epochs=0": "trainer.max_epochs must be a whole number from 1 on, got 0.",
+    "trainer.max_epochs=0": "trainer.max_epochs must be a whole number from 1 to 10^9, got 0.",
     "trainer.precision=17": "trainer.precision must be ",
     "model.widths=[1,2]": "model.widths must hold 3 numbers, got 2: [1, 2].",
     "model.latent_channels=50": "model.latent_channels must be a positive multiple of 40, got 50.",
-    "seed=-1": "seed must not be negative, got -1.",
-    "seed=null": "seed must be a whole number, got None.",
+    "seed=-1": "seed must lie between 0 and 2^32 - 1, got -1.",
+    "seed=4294967296": "seed must lie between 0 and 2^32 - 1, got 4294967296.",
+    "trainer.gradient_clip_val=nan": "trainer.gradient_clip_val must be a number from 0 on, got nan",
+    "trainer.accelerator=abacus": "trainer",
+    "trainer.devices=-5": "trainer",
+    "data.num_workers=100000": "data.num_workers must be at most",
+    "data.val_dir=": "data.val_dir must name a folder, got nothing; . is the current one.",
+    "resume=true": "resume must be text, got true.",
+    "seed=null": "seed must be a whole number, got null.",
     "phase1._target_=nowhere.Stage": "phase1._target_ must name a class that can be imported, got nowhere.Stage",
     "loss._target_=torch.nn.ReLU": "loss.metric is not a setting",
     "data.train_dir=/does/not/exist": "/does/not/exist",
@@ -131,3 +138,24 @@ def test_the_program_itself_exits_with_status_2_from_any_working_directory(tmp_p
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == ["error: schedule.tau_init must lie above 0 and at most at 2, got 7."]
     assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_a_refused_run_keeps_what_lay_in_its_folder(
+    run_train: Callable[..., int], small_run: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.log").write_text("precious")
+    assert run_train(*small_run, "loss.lmbda=-1", f"hydra.run.dir={folder}") == 2
+    assert (folder / "train.log").read_text() == "precious"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_run_folder_that_cannot_be_made_is_named(
+    place: str, run_train: Callable[..., int], small_run: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run_train(*small_run, f"hydra.run.dir={tmp_path / place}") == 2
+    err = capsys.readouterr().err
+    assert f"{tmp_path / 'file'}" in err
+    assert "Traceback" not in err

@@ -186,9 +186,9 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(
 def test_two_processes_train_together_and_one_writes(small_run: list[str], tmp_path: Path) -> None:
     script = Path(__file__).parents[2] / "scripts/train.py"
     folder = tmp_path / "run"
+    changes = ["trainer.devices=2", "trainer.max_epochs=1", "data.samples_per_epoch=4"]
     done = subprocess.run(
-        [sys.executable, str(script), *small_run, "trainer.devices=2", "trainer.max_epochs=1"]
-        + ["data.samples_per_epoch=4", f"hydra.run.dir={folder}"],
+        [sys.executable, str(script), *small_run, *changes, f"hydra.run.dir={folder}"],
         capture_output=True,
         text=True,
         check=False,
