@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # The tested set exists for these versions of Python; others take the newest packages that fit pyproject.toml.
-PINNED = $(shell $(BIN)/python -c "import sys; print('--constraint constraints.txt' if sys.version_info[:2] in ((3, 11), (3, 12)) else '')")
+PINNED := $(shell $(PYTHON) -c "import sys; print('--constraint constraints.txt' if sys.version_info[:2] in ((3, 11), (3, 12)) else '')")
 
 .PHONY: install quickstart test format clean
 
