@@ -42,6 +42,8 @@ def test_listing_imports_neither_package() -> None:
 
 def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "meta_path", [])
+    for name in ("mvtbdata", "skimage"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     for list_photos, package in ((training_photos, "mvtb-data"), (validation_photos, "scikit-image")):
         with pytest.raises(DataError, match=rf"{package}.*pip install 'hpcm-spectral\[photos\]'"):
             list_photos()
