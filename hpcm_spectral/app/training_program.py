@@ -57,13 +57,16 @@ def train_codec(cfg: DictConfig) -> None:
         else:
             log.setLevel(logging.ERROR)
         run = build_run(settings, folder)
+        epochs_done = 0
         if checkpoint is not None:
             check_fits(saved, run.module, checkpoint)
+            epochs_done = saved["epoch"] + 1
+            del saved  # a gigabyte for the large models, which Lightning reads again
         if not _is_main_process():
             _train(run, checkpoint)
             return
         max_epochs = run.settings.trainer["max_epochs"]
-        if checkpoint is not None and saved["epoch"] + 1 >= max_epochs and (folder / DESCRIPTION).exists():
+        if epochs_done >= max_epochs and (folder / DESCRIPTION).exists():
             log.info("%s has its %d epochs already; raise trainer.max_epochs to go on", folder, max_epochs)
             return
         write_config(folder, config, list(HydraConfig.get().overrides.task))
