@@ -92,7 +92,11 @@ def dct_2d(
         x = _working_precision(x)
         vertical = _cache.get(height, x.dtype, x.device)[:rows]
         horizontal = _cache.get(width, x.dtype, x.device)[:columns]
-        return vertical @ (x @ horizontal.T)
+        # Most of an image is its mean; taken out first, it does not round off the sums of everything else.
+        mean = x.mean(dim=(-2, -1), keepdim=True)
+        coefficients = vertical @ ((x - mean) @ horizontal.T)
+        coefficients[..., :1, :1] = mean * math.sqrt(height * width)
+        return coefficients
 
 
 def idct_2d(
@@ -116,7 +120,7 @@ def idct_2d(
         coefficients = _working_precision(coefficients)
         vertical = _cache.get(height or rows, coefficients.dtype, coefficients.device)[:rows]
         horizontal = _cache.get(width or columns, coefficients.dtype, coefficients.device)[:columns]
-        # Most of an image is its mean; added last, it does not round off the sums of everything else.
+        # As in dct_2d: the mean is added last.
         mean = coefficients[..., :1, :1] / math.sqrt(vertical.shape[1] * horizontal.shape[1])
         others = coefficients.clone()
         others[..., 0, 0] = 0
