@@ -1,7 +1,7 @@
 """Train HPCM learned image codecs with spectral regularization."""
 
 import hpcm_spectral._torchvision_ops  # noqa: F401  must precede every import that leads to torchvision
-from hpcm_spectral.stages import DCTTransform, SpectralTruncation
+from hpcm_spectral.stages import DCTTransform, InterScaleRegularizer, SpectralTruncation
 
 __version__ = "0.1.0"
-__all__ = ["DCTTransform", "SpectralTruncation", "__version__"]
+__all__ = ["DCTTransform", "InterScaleRegularizer", "SpectralTruncation", "__version__"]

@@ -3,7 +3,7 @@
 import logging
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from compressai.models import CompressionModel
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from hpcm_spectral.config import RunSettings, first_line
@@ -22,7 +23,7 @@ from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.files import write_text
 from hpcm_spectral.losses import RateDistortionLoss
 from hpcm_spectral.schedules import TauSchedule
-from hpcm_spectral.stages import InputStage, Stage
+from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
 from hpcm_spectral.training import (
     AdamRecipe,
     AtomicCheckpointIO,
@@ -34,6 +35,10 @@ from hpcm_spectral.training.callbacks import LogPhase, ResourceMeter, progress_d
 
 log = logging.getLogger(__name__)
 MAX_LOG_INTERVAL = 50
+STAGES = ("phase1", "phase2")
+DDP_NAMES = {"auto": "ddp_find_unused_parameters_true"} | {
+    name: f"{name}_find_unused_parameters_true" for name in ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
+}
 
 
 @dataclass(frozen=True)
@@ -98,13 +103,66 @@ def build_stages(settings: RunSettings) -> list[Stage]:
     if not isinstance(schedule, TauSchedule):
         raise ConfigError(f"schedule._target_ must name a TauSchedule, got {settings.schedule['_target_']}.")
     stages = []
-    for key, node in (("phase1", settings.phase1), ("phase2", settings.phase2)):
-        if node:
+    for key in STAGES:
+        if node := getattr(settings, key):
             stage = build_node(node, key)
             if not isinstance(stage, Stage):
                 raise ConfigError(f"{key}._target_ must name a Stage, got {node['_target_']}.")
             stages.append(stage)
     return stages
+
+
+def _prepare_stages(settings: RunSettings, stages: Sequence[Stage], codec: torch.nn.Module, crop_size: int) -> None:
+    """Show the codec's latents to the stages that use them, without drawing from the run's random numbers.
+
+    Raises:
+        ConfigError: The model has no latents to show, or they do not fit a stage's settings.
+    """
+    keys = [key for key in STAGES if getattr(settings, key)]
+    prepared = {key: stage for key, stage in zip(keys, stages, strict=True) if isinstance(stage, PenaltyStage)}
+    if not prepared:
+        return
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(settings.seed)
+        out = codec.eval()(torch.zeros(1, 3, crop_size, crop_size))
+        codec.train()
+        for key, stage in prepared.items():
+            if "latents" not in out:
+                raise ConfigError(
+                    f"model must return the latents of its scales for {key}, got {', '.join(out)}; choose another or "
+                    f"{key}=off."
+                )
+            try:
+                stage.prepare(out["latents"])
+            except ValueError as error:
+                raise ConfigError(f"{key}.{first_line(error)}.") from None
+
+
+def _build_trainer(node: Mapping[str, Any], stages: Iterable[Any], **supplied: Any) -> pl.Trainer:
+    trainer = build_node(node, "trainer", **supplied)
+    # Outside its window a stage leaves its parameters without gradient, which plain DDP refuses.
+    unused = any(count_parameters(s) and (s.start_epoch > 0 or s.end_epoch is not None) for s in stages)
+    strategy = DDP_NAMES.get(node.get("strategy", "auto"))
+    if unused and strategy and trainer.world_size > 1 and isinstance(trainer.strategy, DDPStrategy):
+        return build_node({**node, "strategy": strategy}, "trainer", **supplied)
+    return trainer
+
+
+def build_data_and_module(settings: RunSettings) -> tuple[ImageDataModule, CodecModule]:
+    """The images, and the codec with its loss and its stages.
+
+    Raises:
+        UserError: A value is out of its range, or the data cannot be used.
+    """
+    stages = build_stages(settings)
+    loss = _expect(build_node(settings.loss, "loss"), RateDistortionLoss, "loss")
+    recipe = _expect(build_node(settings.optimizer, "optimizer"), AdamRecipe, "optimizer")
+    data = _expect(build_node(settings.data, "data"), ImageDataModule, "data")
+    data.setup("fit")
+    pl.seed_everything(settings.seed, workers=True, verbose=False)
+    codec = _expect(build_node(settings.model, "model"), CompressionModel, "model")
+    _prepare_stages(settings, stages, codec, data.crop_size)
+    return data, CodecModule(codec, loss, recipe, stages, channels_last=settings.channels_last)
 
 
 def build_run(settings: RunSettings, folder: Path) -> Run:
@@ -118,15 +176,8 @@ def build_run(settings: RunSettings, folder: Path) -> Run:
         UserError: A value is out of its range, or the data cannot be used.
     """
     max_epochs = _check_trainer(settings.trainer)
-    stages = build_stages(settings)
-    loss = _expect(build_node(settings.loss, "loss"), RateDistortionLoss, "loss")
-    recipe = _expect(build_node(settings.optimizer, "optimizer"), AdamRecipe, "optimizer")
-    data = _expect(build_node(settings.data, "data"), ImageDataModule, "data")
-    data.setup("fit")
-    pl.seed_everything(settings.seed, workers=True, verbose=False)
-    codec = _expect(build_node(settings.model, "model"), CompressionModel, "model")
-    module = CodecModule(codec, loss, recipe, stages, channels_last=settings.channels_last)
-    _say_windows(stages, max_epochs)
+    data, module = build_data_and_module(settings)
+    _say_windows(module.stages, max_epochs)
 
     steps = len(data.train_dataloader())
     csv = RunCsvLogger(folder)
@@ -134,9 +185,9 @@ def build_run(settings: RunSettings, folder: Path) -> Run:
     trainer_node = {**settings.trainer}
     if trainer_node.get("log_every_n_steps") is None:
         trainer_node["log_every_n_steps"] = min(MAX_LOG_INTERVAL, max(1, steps // 10))
-    trainer = build_node(
+    trainer = _build_trainer(
         trainer_node,
-        "trainer",
+        module.stages,
         logger=[csv, *build_loggers(settings, folder)],
         callbacks=[meter, LogPhase(csv), *progress_display(), *checkpoint_callbacks(folder)],
         plugins=[AtomicCheckpointIO()],
@@ -191,10 +242,24 @@ def _expect(built: Any, kind: type[Any], key: str) -> Any:
     return built
 
 
-def _say_windows(stages: list[Stage], max_epochs: int) -> None:
+def _say_windows(stages: Iterable[Any], max_epochs: int) -> None:
     for stage in stages:
         end = "the end" if stage.end_epoch is None else f"epoch {stage.end_epoch:g}"
-        log.info("%s acts from epoch %g to %s of %d", stage.phase, stage.start_epoch, end, max_epochs)
+        own = count_parameters(stage)
+        parameters = f", with {own:,} training-only parameters" if own else ""
+        measures = ", and only measures (delta 0)" if getattr(stage, "delta", None) == 0 else ""
+        if stage.start_epoch < max_epochs:
+            start = f"{stage.phase} acts from epoch {stage.start_epoch:g} to {end} of {max_epochs}"
+            log.info("%s%s%s", start, parameters, measures)
+            if (ramped := stage.start_epoch + getattr(stage, "ramp_epochs", 0)) > max_epochs:
+                log.warning("%s reaches its delta at epoch %g, after the end of training.", stage.phase, ramped)
+        else:
+            log.warning(
+                "%s starts at epoch %g and training ends at epoch %d (trainer.max_epochs): it never acts.",
+                stage.phase,
+                stage.start_epoch,
+                max_epochs,
+            )
         if isinstance(stage, InputStage) and stage.end_epoch is not None and stage.end_epoch >= max_epochs:
             log.warning(
                 "%s lasts until epoch %g and training ends at epoch %d (trainer.max_epochs): no epoch sees unchanged "

@@ -1,4 +1,4 @@
-"""Measure what phase 1 costs: python scripts/benchmark.py [key=value]."""
+"""Measure what phases cost: python scripts/benchmark.py [benchmark=step] [key=value]."""
 
 from hpcm_spectral.app import benchmark
 

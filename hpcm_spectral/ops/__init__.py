@@ -3,5 +3,16 @@
 from hpcm_spectral.ops.dct import BasisCache, dct_2d, dct_basis, idct_2d
 from hpcm_spectral.ops.padding import Padding, centred_padding
 from hpcm_spectral.ops.rounding import ste_round
+from hpcm_spectral.ops.wavelet import dwt_2d, wavelet_basis
 
-__all__ = ["BasisCache", "Padding", "centred_padding", "dct_2d", "dct_basis", "idct_2d", "ste_round"]
+__all__ = [
+    "BasisCache",
+    "Padding",
+    "centred_padding",
+    "dct_2d",
+    "dct_basis",
+    "dwt_2d",
+    "idct_2d",
+    "ste_round",
+    "wavelet_basis",
+]

@@ -1,6 +1,8 @@
 """Reading a run's metrics.csv."""
 
 import csv
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,11 @@ from hpcm_spectral.reports.wording import one_line
 
 PHASE = "spectral/phase"
 TAU = "spectral/tau"
+INTER_SCALE_REG = "spectral/inter_scale_reg"
+DELTA = "spectral/delta"
+PER_PAIR = r"spectral/(?:distance|explained)_(\d+)_(\d+)"
+EXPLAINED = r"spectral/explained_(\d+)_(\d+)"
+POWER = r"spectral/power_(\d+)"
 
 
 @dataclass(frozen=True)
@@ -35,10 +42,10 @@ class Series:
 
 @dataclass(frozen=True)
 class PhaseWindow:
-    """When phase 1 acted.
+    """When a phase acted.
 
     Attributes:
-        start: Its first epoch in the file.
+        start: Where it began.
         end: Where it ended, or where the run stands if it has not.
         ended: Whether the run went on, or stopped exactly at the end.
     """
@@ -46,6 +53,11 @@ class PhaseWindow:
     start: float
     end: float
     ended: bool
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Where the curves may jump."""
+        return (self.start, self.end) if self.ended else (self.start,)
 
 
 class MetricsTable:
@@ -75,8 +87,7 @@ class MetricsTable:
 
     def series(self, key: str) -> Series:
         """The rows that have a value of ``key``, by epoch; none if no row has."""
-        filled = np.array([cell != "" for cell in self._columns.get(key, [""] * len(self))], dtype=bool)
-        filled &= np.isfinite(self.epochs)
+        filled = self._filled(key) & np.isfinite(self.epochs)
         values = self._numbers(key)
         usable = filled & np.isfinite(values)
         order = np.argsort(self.epochs[usable], kind="stable")
@@ -97,24 +108,86 @@ class MetricsTable:
         Args:
             planned_end: Its end by the config. Rows can be many steps apart; this says where in between.
         """
-        names = self._columns.get(PHASE)
-        if names is None:
+        active, known = self._rows_of("phase1")
+        if PHASE not in self._columns:
             # Stages log only while they act.
             active = np.isfinite(self._numbers(TAU))
-            known = np.isfinite(self.epochs) & (active | np.isfinite(self._numbers("train/loss")))
-        else:
-            active = np.array([any(p.startswith("phase1") for p in name.split("+")) for name in names], dtype=bool)
-            known = np.isfinite(self.epochs) & np.array([name != "" for name in names], dtype=bool)
+        return self._window(active, known | active, None, planned_end)
+
+    def phase_two(self, planned_start: float | None = None, planned_end: float | None = None) -> PhaseWindow | None:
+        """When phase 2 acted, from the names of the phases; where none names it, from what it logs.
+
+        Args:
+            planned_start: Its start by the config. Rows can be many steps apart; this says where in between.
+            planned_end: Its end by the config.
+        """
+        active, known = self._rows_of("phase2")
+        if not active.any():
+            active = self._inter_scale_rows()
+        return self._window(active, known | active, planned_start, planned_end)
+
+    @property
+    def has_inter_scale(self) -> bool:
+        """Whether any row holds something that phase 2 logs, finite or not."""
+        return bool(self._inter_scale_rows().any())
+
+    def numbered(self, pattern: str) -> dict[tuple[int, ...], Series]:
+        """The metrics whose whole name matches ``pattern``, by the numbers in the name, ascending; logged ones only."""
+        found = {
+            tuple(map(int, match.groups())): self.series(key)
+            for key in self._columns
+            if (match := re.fullmatch(pattern, key)) and self._filled(key).any()
+        }
+        return dict(sorted(found.items()))
+
+    def left_out(self, keys: Iterable[str]) -> int:
+        """How many values of ``keys`` and of phase 2 are not finite."""
+        return sum(self.series(key).left_out for key in (*keys, *self._inter_scale_keys()))
+
+    def _inter_scale_keys(self) -> list[str]:
+        names = re.compile(f"{INTER_SCALE_REG}|{DELTA}|{PER_PAIR}|{POWER}")
+        return [key for key in self._columns if names.fullmatch(key)]
+
+    def _inter_scale_rows(self) -> Bool[np.ndarray, " N"]:
+        """Rows with a cell of phase 2, whether a number or not."""
+        rows = np.zeros(len(self), dtype=bool)
+        for key in self._inter_scale_keys():
+            rows |= self._filled(key)
+        return rows
+
+    def _rows_of(self, prefix: str) -> tuple[Bool[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+        """Rows that name a phase beginning with ``prefix``, and training rows, which tell whether it acted."""
+        names = self._columns.get(PHASE)
+        if names is None:
+            return np.zeros(len(self), dtype=bool), np.isfinite(self._numbers("train/loss"))
+        active = np.array([any(part.startswith(prefix) for part in name.split("+")) for name in names], dtype=bool)
+        return active, self._filled(PHASE)
+
+    def _window(
+        self,
+        active: Bool[np.ndarray, " N"],
+        known: Bool[np.ndarray, " N"],
+        planned_start: float | None,
+        planned_end: float | None,
+    ) -> PhaseWindow | None:
+        """From the first to the last active row, stretched to the plan where no known row speaks against it."""
+        known = known & np.isfinite(self.epochs)
         active = active & known
         if not active.any():
             return None
-        last = int(np.flatnonzero(active)[-1])
-        start, last_active = float(self.epochs[active].min()), float(self.epochs[last])
-        after = self.epochs[last + 1 :][known[last + 1 :]]
+        rows = np.flatnonzero(active)
+        start, last_active = float(self.epochs[active].min()), float(self.epochs[rows[-1]])
+        before = self.epochs[known & ~active & (self.epochs < start)]
+        if planned_start is not None and max(before, default=start) < planned_start <= start:
+            start = float(planned_start)
+        after = self.epochs[rows[-1] + 1 :][known[rows[-1] + 1 :]]
         newest = self.newest_epoch
         if planned_end is not None and last_active <= planned_end <= (after[0] if len(after) else newest):
             return PhaseWindow(start, float(planned_end), True)
         return PhaseWindow(start, float(after[0]), True) if len(after) else PhaseWindow(start, newest, False)
+
+    def _filled(self, key: str) -> Bool[np.ndarray, " N"]:
+        return np.array([cell != "" for cell in self._columns.get(key, [""] * len(self))], dtype=bool)
 
     def _numbers(self, key: str) -> Float[np.ndarray, " N"]:
         cells = self._columns.get(key)

@@ -41,6 +41,7 @@ class RunFolder:
         lmbda: Weight of the distortion, if the loss has one.
         seed: The seed, if there is one.
         truncation: Phase 1; ``None`` if it is off or a user's own.
+        phase2_plan: Epochs at which phase 2 starts and ends by the config; ``None`` where it does not say.
         metrics: The logged rows; ``None`` if there are none.
         samples: Validation photographs, perhaps none.
     """
@@ -49,6 +50,7 @@ class RunFolder:
     lmbda: float | None
     seed: int | None
     truncation: Truncation | None
+    phase2_plan: tuple[float | None, float | None]
     metrics: MetricsTable | None
     samples: tuple[Sample, ...]
 
@@ -83,11 +85,14 @@ def read_run_folder(path: Path) -> RunFolder:
     model, loss, seed = (config.get(key) for key in ("model", "loss", "seed"))
     lmbda = loss.get("lmbda") if isinstance(loss, dict) else None
     target = model.get("_target_") if isinstance(model, dict) else model
+    phase2 = config.get("phase2")
+    plan = phase2 if isinstance(phase2, dict) else {}
     return RunFolder(
         model=str(target or "model").rpartition(".")[2],
         lmbda=_number(lmbda),
         seed=seed if isinstance(seed, int) else None,
         truncation=read_truncation(config.get("phase1"), metrics, config_path),
+        phase2_plan=(_number(plan.get("start_epoch")), _number(plan.get("end_epoch"))),
         metrics=metrics,
         samples=_read_samples(path / "samples" / "samples.json"),
     )
@@ -101,7 +106,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         # Only these: the rest may refer to resolvers that exist during a run only.
         return {
             key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-            for key in ("model", "loss", "seed", "phase1")
+            for key in ("model", "loss", "seed", "phase1", "phase2")
             for node in [config.get(key)]
         }
     # The YAML parser and OmegaConf share no base class of errors with the file system.

@@ -6,6 +6,7 @@ from jaxtyping import Float
 MIN_POINTS = 30
 SHARE = 0.02
 MAX_WINDOW = 1001
+HUGE = 1e6
 
 
 def smoothing_window(points: int) -> int:
@@ -26,10 +27,14 @@ def centred_mean(values: Float[np.ndarray, " N"], window: int) -> Float[np.ndarr
         [1.5, 3.0, 4.0, 5.0]
     """
     half = window // 2
-    sums = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
     first, last = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
-    return (sums[last] - sums[first]) / (last - first)
+    if np.abs(values).max(initial=0.0) > HUGE:
+        # A running sum would lose the small values after a huge one, so each mean is summed by itself.
+        sums = np.add.reduceat(np.append(values, 0.0), np.column_stack([first, last]).ravel())[::2]
+        return sums / (last - first)
+    running = np.concatenate([[0.0], np.cumsum(values)])
+    return (running[last] - running[first]) / (last - first)
 
 
 def thinned(

@@ -15,11 +15,17 @@ WIDTH = 14.0  # inches: 1400 pixels, a laptop's width
 
 # Okabe and Ito's palette, told apart with every common kind of colour blindness.
 BLUE, VERMILION, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "#000000", "#767676"
+PURPLE, ORANGE = "#CC79A7", "#E69F00"
 SHADE = "#E8E8E8"
+# ORANGE, open to what lies below, so that overlapping phases show both.
+HATCH: dict[str, Any] = {"facecolor": "#E69F0024", "edgecolor": "#E69F0050", "hatch": "/", "linewidth": 0}
 # From dark to light, like cividis without its yellow end, which vanishes on white.
 TAU_COLOURS = ("#00224E", "#35669A", "#B0487A", "#E8A33D")
 Dashes = Literal["solid"] | tuple[float, tuple[float, ...]]
 TAU_DASHES: tuple[Dashes, ...] = ("solid", (0.0, (6.0, 2.0)), (0.0, (4.0, 2.0, 1.0, 2.0)), (0.0, (1.5, 1.5)))
+
+# Colour and marker of each scale, coarsest first; from the seventh on they repeat.
+SCALE_STYLES = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"), (BLACK, "P"))
 
 
 def new_figure(height: float) -> Figure:
@@ -56,6 +62,19 @@ def legend_above(axes: Axes, handles: Sequence[Any]) -> None:
             columnspacing=1.2,
             handlelength=1.8,
         )
+
+
+def legend_beside(axes: Axes, handles: Sequence[Any]) -> None:
+    """A legend right of the panel, for more entries than fit above it."""
+    axes.legend(
+        handles=list(handles),
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+        fontsize=9,
+        borderaxespad=0.1,
+        handlelength=1.8,
+    )
 
 
 def say(axes: Axes, text: str) -> None:

@@ -2,10 +2,12 @@
 
 from hpcm_spectral.stages.base import InputStage, PenaltyStage, Stage
 from hpcm_spectral.stages.dct_truncation import DCTTransform, Mask, SpectralTruncation, Target, truncate
+from hpcm_spectral.stages.inter_scale import InterScaleRegularizer
 
 __all__ = [
     "DCTTransform",
     "InputStage",
+    "InterScaleRegularizer",
     "Mask",
     "PenaltyStage",
     "SpectralTruncation",

@@ -30,8 +30,8 @@ class Stage(nn.Module):
         super().__init__()
         if start_epoch < 0:
             raise ValueError(f"start_epoch must not be negative, got {start_epoch}.")
-        if end_epoch is not None and end_epoch < start_epoch:
-            raise ValueError(f"end_epoch must not precede start_epoch ({start_epoch}), got {end_epoch}.")
+        if end_epoch is not None and end_epoch <= start_epoch:
+            raise ValueError(f"end_epoch must lie above start_epoch ({start_epoch}), got {end_epoch}.")
         self.start_epoch = start_epoch
         self.end_epoch = end_epoch
 
@@ -60,7 +60,24 @@ class InputStage(Stage):
 
 
 class PenaltyStage(Stage):
-    """A stage that adds a term to the loss."""
+    """A stage that adds a term to the loss.
+
+    Attributes:
+        lr: Learning rate of the stage's own parameters; ``None``: the codec's.
+    """
+
+    lr: float | None = None
+
+    def prepare(self, latents: Sequence[ScaleLatent]) -> None:
+        """Called once before the optimizer is made: the place to make parameters of fitting sizes.
+
+        Args:
+            latents: The codec's latents of one image, coarsest first.
+
+        Raises:
+            UserError: The stage cannot work with these latents.
+            ValueError: A setting does not fit them; the message begins with its name.
+        """
 
     def forward(self, latents: Sequence[ScaleLatent], progress: float) -> Float[torch.Tensor, ""]:
         """The term as it enters the loss, from the latents of every scale, coarsest first."""

@@ -1,7 +1,6 @@
 """What happens around the steps: the phase in the logs, a progress display, time and memory."""
 
 import logging
-import resource
 import sys
 import time
 from typing import Any
@@ -12,14 +11,17 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 from hpcm_spectral.training.csv_logger import RunCsvLogger
 from hpcm_spectral.training.module import CodecModule
+from hpcm_spectral.training.resources import forget_peak_memory, peak_memory_mib
 
 log = logging.getLogger(__name__)
-SHOWN = {"loss": "train/loss", "bpp": "train/bpp_loss", "psnr": "train/psnr"}
-TAU = "spectral/tau"
+SHOWN = {"loss": "train/rd_loss", "bpp": "train/bpp_loss", "psnr": "train/psnr"}
+TAU, EXPLAINED = "spectral/tau", "spectral/explained_"
 
 
 class LogPhase(Callback):
-    """Writes ``spectral/phase``, a word, which Lightning's own logging of numbers cannot.
+    """Writes ``spectral/*``: the phase, a word, and what the stages that act at this step log.
+
+    Lightning's own logging takes no words, and repeats a number that was logged once until the epoch ends.
 
     Args:
         csv: The run's CSV file, which a resumed run continues.
@@ -36,23 +38,28 @@ class LogPhase(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log the phase beside the other metrics of the step."""
+        """Log the phase and the stages' numbers beside the other metrics of the step."""
         assert isinstance(pl_module, CodecModule)
         if trainer._logger_connector.should_update_logs:
             # The number that Lightning gives to the row with the step's other metrics, which follows.
             step = trainer.fit_loop.epoch_loop._batches_that_stepped
-            phase = {"spectral/phase": pl_module.phase(pl_module.progress(batch_idx))}
+            progress = pl_module.progress(batch_idx)
+            numbers = {key: float(value) for key, value in pl_module.stage_metrics(progress).items()}
             for logger in trainer.loggers:
-                logger.log_metrics(phase, step=step)  # type: ignore[arg-type]
+                logger.log_metrics({"spectral/phase": pl_module.phase(progress), **numbers}, step=step)  # type: ignore[dict-item]
 
 
 def shown_metrics(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, str]:
-    """Loss, bpp and PSNR of the latest step, and tau while a stage has one, for display."""
+    """Rate-distortion loss, bpp and PSNR of the latest step, tau and explained shares where stages have them."""
     assert isinstance(pl_module, CodecModule)
     latest = trainer.callback_metrics
     shown = {name: f"{latest[key].item():.3f}" for name, key in SHOWN.items() if key in latest}
     stages = pl_module.stage_metrics(pl_module.latest_progress)
-    return {**shown, "tau": f"{float(stages[TAU]):.3f}"} if TAU in stages else shown
+    if TAU in stages:
+        shown["tau"] = f"{float(stages[TAU]):.3f}"
+    if explained := [f"{float(value):.3f}" for key, value in stages.items() if key.startswith(EXPLAINED)]:
+        shown["explained"] = " ".join(explained)
+    return shown
 
 
 class Bar(TQDMProgressBar):
@@ -112,6 +119,10 @@ class ResourceMeter(Callback):
         self.first_step_seconds: float | None = None
         self._last: float | None = None
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the peak of an earlier job of a sweep in this process."""
+        forget_peak_memory()
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock after what happens between epochs."""
         self._last = time.monotonic()
@@ -131,8 +142,7 @@ class ResourceMeter(Callback):
     def summary(self) -> dict[str, float]:
         """Mean seconds per step and the peak memory of this process (and of the GPU) in MiB."""
         times = self.step_seconds or ([self.first_step_seconds] if self.first_step_seconds is not None else [])
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        values = {"peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
+        values = {"peak_memory_mib": peak_memory_mib()}
         if times:
             values["seconds_per_step"] = sum(times) / len(times)
         if torch.cuda.is_available():

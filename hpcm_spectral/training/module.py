@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 
 from hpcm_spectral.errors import UserError
-from hpcm_spectral.losses import RateDistortionLoss
+from hpcm_spectral.losses import RateDistortion, RateDistortionLoss
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, ms_ssim_db, psnr_8bit
 from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
 from hpcm_spectral.training.optimizers import AdamRecipe
@@ -55,6 +55,7 @@ class CodecModule(pl.LightningModule):
         self.stages = nn.ModuleList(stages)
         self.register_buffer("skipped_steps", torch.zeros((), dtype=torch.int64))
         self._skipped_in_a_row = 0
+        self._terms: dict[str, torch.Tensor] = {}
         self._base_lrs: list[float] = []
         self.latest_progress = 0.0
 
@@ -76,6 +77,19 @@ class CodecModule(pl.LightningModule):
     def training_step(self, batch: Float[torch.Tensor, "B 3 H W"], batch_idx: int) -> torch.Tensor:
         """Loss of a batch of crops in [0, 1], with the stages that act now."""
         progress = self.latest_progress = self.progress(batch_idx)
+        loss, terms = self.training_loss(batch, progress)
+        lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        metrics = {**terms.metrics(), "loss": loss.detach(), "rd_loss": terms.loss.detach(), "lr": lr}
+        self.log_dict({f"train/{key}": value for key, value in metrics.items()})
+        self.log("train/skipped_steps", self.skipped_steps.float())
+        # Under this name it takes the place of Lightning's whole number in the loggers.
+        self.log("epoch", progress)
+        return loss
+
+    def training_loss(
+        self, batch: Float[torch.Tensor, "B 3 H W"], progress: float
+    ) -> tuple[Float[torch.Tensor, ""], RateDistortion]:
+        """Loss of a batch at ``progress`` epochs with the terms of the stages, and its parts without them."""
         x = target = batch.contiguous(memory_format=self.memory_format)
         for stage in self._active(InputStage, progress):
             x = stage(x, progress)
@@ -84,16 +98,15 @@ class CodecModule(pl.LightningModule):
         out = self.codec(x)
         terms = self.loss(out["x_hat"], out["likelihoods"], target)
         loss = terms.loss
+        self._terms = {}
         for stage in self._active(PenaltyStage, progress):
-            loss = loss + stage(out["latents"], progress)
-        metrics = {**terms.metrics(), "loss": loss.detach(), "lr": self.optimizers().param_groups[0]["lr"]}  # type: ignore[union-attr]
-        self._log_training({f"train/{key}": value for key, value in metrics.items()}, progress)
-        return loss
-
-    def _log_training(self, metrics: dict[str, Any], progress: float) -> None:
-        self.log_dict({**metrics, **self.stage_metrics(progress), "train/skipped_steps": self.skipped_steps.float()})
-        # Under this name it takes the place of Lightning's whole number in the loggers.
-        self.log("epoch", progress)
+            term = stage(out["latents"], progress)
+            if not isinstance(term, torch.Tensor) or term.ndim:
+                got = f"a tensor {list(term.shape)}" if isinstance(term, torch.Tensor) else type(term).__name__
+                raise UserError(f"{stage.phase} must return a tensor with one number, got {got}; take its mean.")
+            self._terms[stage.phase] = term.detach()
+            loss = loss + term
+        return loss, terms
 
     def validation_step(self, batch: Float[torch.Tensor, "1 3 H W"], batch_idx: int) -> None:
         """Metrics of one full photograph in [0, 1]; no stage takes part."""
@@ -106,14 +119,18 @@ class CodecModule(pl.LightningModule):
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
         self.log("epoch", self.progress(done), batch_size=1)
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def parameter_groups(self) -> list[dict[str, Any]]:
         """Codec and stages in groups of their own, so that a stage can have its own learning rate."""
         params: list[dict[str, Any]] = [{"params": list(self.codec.parameters())}]
         for stage in self.stages:
-            if own := list(stage.parameters()):
+            if own := [parameter for parameter in stage.parameters() if parameter.requires_grad]:
                 rate = getattr(stage, "lr", None)
                 params.append({"params": own, **({"lr": rate} if rate is not None else {})})
-        configured = self.recipe.configure(params, self.trainer.max_epochs)
+        return params
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The recipe's optimizer and learning rates over :meth:`parameter_groups`."""
+        configured = self.recipe.configure(self.parameter_groups(), self.trainer.max_epochs)
         # The scheduler starts by noting down each group's own rate.
         self._base_lrs = [group["initial_lr"] for group in configured["optimizer"].param_groups]
         return configured  # type: ignore[return-value]
@@ -133,21 +150,33 @@ class CodecModule(pl.LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradient norm; a step whose norm is not finite is skipped and counted, as published.
+        """Clip the gradient norms; a step without finite ones is skipped and counted, as published.
+
+        Codec and stages are clipped, and skip, apart: a stage's own gradient does not touch the codec's step.
 
         Raises:
             UserError: Too many steps in a row were skipped: training has diverged.
         """
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         by_norm = bool(gradient_clip_val) and gradient_clip_algorithm in (None, "norm")
-        norm = torch.nn.utils.clip_grad_norm_(parameters, float(gradient_clip_val or 0) if by_norm else float("inf"))
-        if torch.isfinite(norm):
-            self._skipped_in_a_row = 0
-            if not by_norm:
-                self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-            return
+        limit = float(gradient_clip_val or 0) if by_norm else float("inf")
+        groups = [group["params"] for group in optimizer.param_groups]
+        norms = torch.stack([torch.nn.utils.clip_grad_norm_(parameters, limit) for parameters in groups])
+        finite = torch.isfinite(norms).tolist()
         # Without gradients the optimizer leaves parameters and moments alone.
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in [p for parameters, good in zip(groups, finite, strict=True) if not good for p in parameters]:
+            parameter.grad = None
+        if not by_norm:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        if all(finite):
+            self._skipped_in_a_row = 0
+            return
+        for phase, term in self._terms.items():
+            # A codec that has failed itself is not the stage's doing.
+            if not torch.isfinite(term) and all(torch.isfinite(p).all() for p in self.codec.parameters()):
+                raise UserError(
+                    f"{phase} must add a finite term to the loss, got {term.item():g} at epoch "
+                    f"{self.latest_progress:.2f}; lower its weight or its learning rate in a new run."
+                )
         self.skipped_steps += 1
         self._skipped_in_a_row += 1
         if self._skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:

@@ -20,11 +20,11 @@ from hpcm_spectral.files import whole_file, write_text
 FILE_NAME, DIFF_NAME = "provenance.json", "git.diff"
 
 
-def describe_run(seed: int, source: Path) -> dict[str, Any]:
+def describe_run(seed: int | None, source: Path) -> dict[str, Any]:
     """Facts that a reader needs to repeat a run.
 
     Args:
-        seed: The run's seed.
+        seed: The run's seed; None if it draws nothing.
         source: A folder within the code's git repository, if it has one.
     """
     commit = _git(source, "rev-parse", "HEAD")
@@ -49,12 +49,18 @@ def describe_run(seed: int, source: Path) -> dict[str, Any]:
     }
 
 
-def write_provenance(folder: Path, seed: int) -> None:
-    """Add this session to the run folder's ``provenance.json`` (a resumed run has several), and the code's diff."""
+def write_provenance(folder: Path, seed: int, **facts: Any) -> None:
+    """Add this session to the run folder's ``provenance.json`` (a resumed run has several), and the code's diff.
+
+    Args:
+        folder: The run folder.
+        seed: The run's seed.
+        facts: What else to note about this session, as plain values.
+    """
     source = Path(__file__).resolve().parent
     path = folder / FILE_NAME
     sessions = _earlier_sessions(path)
-    sessions.append(describe_run(seed, source))
+    sessions.append(describe_run(seed, source) | facts)
     write_text(path, json.dumps({"sessions": sessions}, indent=2) + "\n")
     # A resumed run may run other code than before: one diff for each session.
     name = DIFF_NAME if len(sessions) == 1 else f"git-{len(sessions)}.diff"

@@ -53,6 +53,32 @@ def phase_rows(end: int = 4, epochs: int = 6, per_epoch: int = 10) -> list[dict]
     return rows
 
 
+def inter_scale_rows(
+    window: tuple[float, float] = (2, 4), phase1_end: float = 2, pairs: int = 2, epochs: int = 6, per_epoch: int = 10
+) -> list[dict]:
+    """Phase 1 from 0 on and phase 2 in its window; pair k explains a little more than 0.1 k."""
+    rows = phase_rows(end=0, epochs=epochs, per_epoch=per_epoch)
+    for row in rows:
+        if "train/loss" not in row:
+            continue
+        epoch, names = row["epoch"], []
+        if epoch < phase1_end:
+            names.append("phase1_intra")
+            row["spectral/tau"] = 0.5
+        if window[0] <= epoch < window[1]:
+            names.append("phase2_inter")
+            row["spectral/delta"], row["spectral/inter_scale_reg"] = 0.1, -0.1
+            for pair in range(1, pairs + 1):
+                key = f"{pair}_{pair + 1}"
+                row[f"spectral/explained_{key}"] = 0.1 * pair + 0.001 * epoch
+                row[f"spectral/distance_{key}"] = 0.9
+            for scale in range(1, pairs + 2):
+                row[f"spectral/power_{scale}"] = float(scale)
+            row["train/loss"] -= 0.5
+        row["spectral/phase"] = "+".join(names) or "baseline"
+    return rows
+
+
 def write_samples(folder: Path, names: tuple[str, ...] = ("one", "two"), size: tuple[int, int] = (72, 96)) -> None:
     samples = folder / "samples"
     samples.mkdir()

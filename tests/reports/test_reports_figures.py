@@ -10,8 +10,9 @@ from report_folders import PHASE1, phase_rows, training_row, write_config, write
 
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports import write_run_figures
-from hpcm_spectral.reports.curves import around_end, draw_curves
+from hpcm_spectral.reports.curves import draw_curves
 from hpcm_spectral.reports.metrics_table import PhaseWindow, Series
+from hpcm_spectral.reports.phases import Phases
 from hpcm_spectral.reports.reconstructions import draw_reconstructions, middle
 from hpcm_spectral.reports.run_folder import read_run_folder
 from hpcm_spectral.reports.spectrum import draw_spectrum
@@ -138,10 +139,11 @@ def test_truncated_inputs_with_original_targets_are_said_so(run_dir):
 
 def test_smoothing_does_not_reach_across_the_end():
     series = Series(np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 1.0, 9.0, 9.0]))
-    before, after = around_end(series, PhaseWindow(0.0, 2.0, True))
+    before, after = Phases(PhaseWindow(0.0, 2.0, True), None).parts(series)
     assert before.values.tolist() == [1.0, 1.0]
     assert after.values.tolist() == [9.0, 9.0]
-    assert around_end(series, PhaseWindow(0.0, 3.0, False)) == [series]
+    (whole,) = Phases(PhaseWindow(0.0, 3.0, False), None).parts(series)
+    assert whole.values.tolist() == series.values.tolist()
 
 
 def test_reconstructions_show_at_most_three_samples_uncropped_when_small(tmp_path):

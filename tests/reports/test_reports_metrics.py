@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from report_folders import phase_rows, training_row, write_rows
+from report_folders import inter_scale_rows, phase_rows, training_row, write_rows
 
 from hpcm_spectral.errors import UserError
-from hpcm_spectral.reports.metrics_table import read_metrics
+from hpcm_spectral.reports.metrics_table import POWER, read_metrics
 
 
 def read(folder, rows):
@@ -77,6 +77,63 @@ def test_tau_only_while_phase_1_acts(tmp_path):
     tau = read(tmp_path, [row for row in rows if "train/loss" in row]).tau()
     assert tau.epochs.max() == pytest.approx(3.9)
     assert np.unique(tau.values).tolist() == pytest.approx([0.1, 0.325, 0.55, 0.775])
+
+
+@pytest.mark.parametrize("phase1_end", [0, 1, 2, 3, 6])
+def test_phase_2_has_a_window_of_its_own_whatever_phase_1_does(tmp_path, phase1_end):
+    table = read(tmp_path, inter_scale_rows(window=(2, 4), phase1_end=phase1_end))
+    window = table.phase_two()
+    assert (window.start, window.end, window.ended) == (2.0, 4.0, True)
+    first = table.phase_one()
+    assert (first.end if first else 0) == pytest.approx(phase1_end)
+
+
+def test_phase_2_that_still_acts_has_not_ended(tmp_path):
+    window = read(tmp_path, [row for row in inter_scale_rows() if row["epoch"] <= 3]).phase_two(2.0, 4.0)
+    assert (window.end, window.ended) == (3.0, False)
+
+
+def test_phase_2_begins_and_ends_where_the_config_says_between_sparse_rows(tmp_path):
+    phases = [(0.7, "baseline"), (2.2, "phase2_inter"), (3.7, "phase2_inter"), (5.2, "baseline")]
+    table = read(tmp_path, [training_row(i, epoch, **{"spectral/phase": p}) for i, (epoch, p) in enumerate(phases)])
+    window = table.phase_two(2.0, 4.5)
+    assert (window.start, window.end) == (2.0, 4.5)
+    # Plans that the rows contradict, or none.
+    for plan in ((0.5, 3.0), (2.5, 6.0), (None, None)):
+        window = table.phase_two(*plan)
+        assert (window.start, window.end, window.ended) == (2.2, 5.2, True)
+
+
+@pytest.mark.parametrize("name", [None, "my_stage", ""])
+def test_without_its_name_phase_2_is_where_it_logs(tmp_path, name):
+    rows = inter_scale_rows(window=(2, 4), phase1_end=0)
+    for row in rows:
+        if row.get("spectral/phase") == "phase2_inter":
+            row["spectral/phase"] = name
+        if name is None:
+            row.pop("spectral/phase", None)
+    window = read(tmp_path, rows).phase_two()
+    assert (window.start, window.end, window.ended) == (2.0, 4.0, True)
+
+
+def test_no_phase_2(tmp_path):
+    table = read(tmp_path, phase_rows())
+    assert table.phase_two(1.0, 2.0) is None
+    assert not table.has_inter_scale
+
+
+def test_columns_that_a_resumed_run_emptied_are_no_phase_2(tmp_path):
+    rows = [training_row(0, 0.0, **{"spectral/delta": "", "spectral/explained_1_2": ""}), training_row(1, 0.5)]
+    assert not read(tmp_path, rows).has_inter_scale
+    rows[1]["spectral/explained_1_2"] = float("nan")
+    table = read(tmp_path, rows)
+    assert table.has_inter_scale
+    assert table.left_out(["train/loss"]) == 1
+
+
+def test_numbered_metrics_come_in_the_order_of_their_numbers(tmp_path):
+    row = {"spectral/power_10": 1.0, "spectral/power_9": 2.0, "spectral/power_mean": 3.0, "spectral/power_2": ""}
+    assert list(read(tmp_path, [training_row(0, 0.0, **row)]).numbered(POWER)) == [(9,), (10,)]
 
 
 def test_rows_out_of_order_are_sorted(tmp_path):

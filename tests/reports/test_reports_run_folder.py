@@ -64,6 +64,22 @@ def test_off_or_a_user_s_own_class(tmp_path, phase1):
 
 
 @pytest.mark.parametrize(
+    ("phase2", "plan"),
+    [
+        ("phase2: {_target_: m.S, start_epoch: 2, end_epoch: 4.5}", (2.0, 4.5)),
+        ("phase2: {_target_: m.S, start_epoch: 2, end_epoch: null}", (2.0, None)),
+        ("phase2: {_target_: m.S, end_epoch: soon}", (None, None)),
+        ("phase2: null", (None, None)),
+        ("phase2: {}", (None, None)),
+        ("a: 1", (None, None)),
+    ],
+)
+def test_phase_2_plan(tmp_path, phase2, plan):
+    write_config(tmp_path, phase2)
+    assert read_run_folder(tmp_path).phase2_plan == plan
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "model: [",

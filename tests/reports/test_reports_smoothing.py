@@ -11,6 +11,13 @@ def test_centred_mean_by_hand():
     assert centred_mean(values, 1).tolist() == pytest.approx(values.tolist())
 
 
+def test_a_huge_value_does_not_spoil_the_means_after_it():
+    values = np.array([0.5, -3e38, 0.5, 0.25, 0.75])
+    means = centred_mean(values, 3)
+    assert means[3:].tolist() == [0.5, 0.5]
+    assert means[:3] == pytest.approx([-1.5e38, -1e38, -1e38])
+
+
 @pytest.mark.parametrize(
     ("points", "window"), [(0, 1), (2, 1), (29, 1), (30, 3), (100, 3), (400, 9), (1000, 21), (200_000, 1001)]
 )

@@ -19,7 +19,7 @@ from hpcm_spectral.build import build_node
 from hpcm_spectral.config import plain
 from hpcm_spectral.losses import RateDistortionLoss
 from hpcm_spectral.metrics import bits
-from hpcm_spectral.models import load_codec
+from hpcm_spectral.models import HPCM_Tiny
 
 RUN_FILES = (
     "config.yaml",
@@ -108,7 +108,7 @@ def test_phase_1_changes_the_weights_but_not_what_validation_sees(
     assert any(not torch.equal(with_phase[key], without[key]) for key in with_phase)
 
     # The last validation, computed again by hand on the full photographs.
-    codec = load_codec(phase1_run)
+    codec = HPCM_Tiny().eval()
     codec.load_state_dict(with_phase)
     from hpcm_spectral.data import FolderDataModule
 
@@ -153,13 +153,13 @@ def test_the_exported_codec_holds_the_best_weights_and_nothing_of_a_stage(phase1
     assert "phase" not in (phase1_run / "codec.json").read_text().lower()
 
 
-@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize(("every", "phase2"), [(1, "off"), (2, "off"), (1, "inter_scale")])
 def test_a_resumed_run_equals_one_that_was_not_interrupted(
-    every: int, run_train: Callable[..., int], small_run: list[str], tmp_path: Path
+    every: int, phase2: str, run_train: Callable[..., int], small_run: list[str], tmp_path: Path
 ) -> None:
     short = [word for word in small_run if not word.startswith(("trainer.max_epochs", "data.samples_per_epoch"))]
-    # Phase 1 ends after the first epoch and the learning rate drops after the second.
-    short += ["data.samples_per_epoch=1", f"trainer.check_val_every_n_epoch={every}", "logger=csv"]
+    # Phase 1 ends, and phase 2 starts, after the first epoch; the learning rate drops after the second.
+    short += [f"phase2={phase2}", "data.samples_per_epoch=1", f"trainer.check_val_every_n_epoch={every}", "logger=csv"]
     short += ["optimizer.milestones=[0.5]", "optimizer.factors=[0.1]"]
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
     assert run_train(*short, "trainer.max_epochs=4", f"hydra.run.dir={straight}") == 0
@@ -173,8 +173,14 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(
     # Without the overrides: those of the run that is continued are taken up again.
     assert run_train("trainer.max_epochs=4", f"resume={resumed}") == 0
 
-    for key in ("step", "epoch", "train/loss", "train/lr", "val/loss", "val/psnr"):
+    keys = ["step", "epoch", "train/loss", "train/lr", "val/loss", "val/psnr"]
+    if phase2 != "off":
+        keys += ["spectral/inter_scale_reg", "spectral/distance_2_3", "spectral/explained_1_2"]
+        phases = [[row["spectral/phase"] for row in rows(run) if row["train/loss"]] for run in (straight, resumed)]
+        assert phases == [["phase1_intra", "phase2_inter", "phase2_inter", "phase2_inter"]] * 2
+    for key in keys:
         assert column(resumed, key) == column(straight, key), key
+        assert column(straight, key)
     ours, theirs = codec_weights(resumed), codec_weights(straight)
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     assert len(json.loads((resumed / "provenance.json").read_text())["sessions"]) == 3

@@ -1,0 +1,127 @@
+"""What a stage adds to a training step: the same codec with and without it, in turns in one process."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+
+from hpcm_spectral.stages import Stage
+from hpcm_spectral.training import CodecModule
+
+
+@dataclass(frozen=True)
+class StepBenchmark:
+    """Times and peak memory of training steps, per phase.
+
+    Args:
+        title: Model, batch and device.
+        seconds: Times of each step by phase; the first phase is what the others are compared with.
+        peak_mib: Peak memory of training in that phase.
+    """
+
+    title: str
+    seconds: Mapping[str, tuple[float, ...]]
+    peak_mib: Mapping[str, float]
+
+    def time_ratio(self, phase: str) -> float:
+        """Median over rounds of this phase's time as a share of the first one's in the same round."""
+        first = next(iter(self.seconds.values()))
+        return statistics.median(own / base for own, base in zip(self.seconds[phase], first, strict=True))
+
+    def memory_ratio(self, phase: str) -> float:
+        """Peak memory as a share of the first phase's."""
+        return self.peak_mib[phase] / next(iter(self.peak_mib.values()))
+
+    def table(self) -> str:
+        """The figures as text, one phase per line."""
+        width = max(map(len, self.seconds))
+        rows = [
+            f"{phase:<{width}}  {statistics.median(times):8.3f}  {self.time_ratio(phase):5.3f}  "
+            f"{self.peak_mib[phase]:9.0f}  {self.memory_ratio(phase):6.3f}"
+            for phase, times in self.seconds.items()
+        ]
+        header = f"{'phase':<{width}}  s (median)  ratio  peak MiB   ratio"
+        return "\n".join((f"Training steps of {self.title}", header, *rows))
+
+
+def variants_of(module: CodecModule) -> dict[str, tuple[CodecModule, float]]:
+    """The codec alone and with each of its stages alone, by phase, and a progress in epochs at which that acts.
+
+    The progress is half-way through a bounded window, and the start of one without end.
+    """
+    variants = {"baseline": (CodecModule(module.codec, module.loss, module.recipe), 0.0)}
+    for stage in module.stages:
+        assert isinstance(stage, Stage)
+        start = stage.start_epoch + getattr(stage, "ramp_epochs", 0)
+        end = start if stage.end_epoch is None else stage.end_epoch
+        alone = CodecModule(module.codec, module.loss, module.recipe, [stage])
+        variants[stage.phase] = (alone.train(), (start + end) / 2)
+    return variants
+
+
+class Stepper:
+    """Takes training steps as training does: forward, backward, clipping, update.
+
+    Args:
+        module: The codec with its stages, on its device.
+        progress: In epochs.
+        clip: Limit of the gradient norm; None clips nothing.
+        autocast: Precision of autocast; None for float32.
+    """
+
+    def __init__(
+        self, module: CodecModule, progress: float, clip: float | None = 1.0, autocast: torch.dtype | None = None
+    ) -> None:
+        self.module = module
+        self.progress = progress
+        self.clip = clip
+        self.autocast = autocast
+        self.optimizer = module.recipe.configure(module.parameter_groups(), None)["optimizer"]
+
+    def step(self, batch: Float[torch.Tensor, "B 3 H W"]) -> None:
+        """One step on ``batch``."""
+        self.optimizer.zero_grad()
+        with torch.autocast(batch.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            loss, _ = self.module.training_loss(batch, self.progress)
+        loss.backward()
+        if self.clip:
+            self.module.configure_gradient_clipping(self.optimizer, self.clip)
+        self.optimizer.step()
+
+
+def step_seconds(
+    steppers: Mapping[str, Stepper], batch: Float[torch.Tensor, "B 3 H W"], repeats: int = 5
+) -> dict[str, tuple[float, ...]]:
+    """Time steps in turns, so that a change of the machine's load meets all.
+
+    Args:
+        steppers: What to time, by phase.
+        batch: Images on the steppers' device.
+        repeats: Rounds, at least 1, after one that is not timed.
+
+    Returns:
+        Seconds per round, by phase.
+
+    Raises:
+        ValueError: ``repeats`` is below 1.
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, got {repeats}.")
+    seconds: dict[str, list[float]] = {phase: [] for phase in steppers}
+    for round_ in range(repeats + 1):
+        for phase, stepper in steppers.items():
+            _wait(batch)
+            start = time.perf_counter()
+            stepper.step(batch)
+            _wait(batch)
+            if round_ > 0:
+                seconds[phase].append(time.perf_counter() - start)
+    return {phase: tuple(times) for phase, times in seconds.items()}
+
+
+def _wait(x: torch.Tensor) -> None:
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)

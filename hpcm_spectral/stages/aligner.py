@@ -1,0 +1,67 @@
+"""Bringing a finer latent to the size and the channels of the coarser one."""
+
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import nn
+from torch.nn import functional as F
+
+from hpcm_spectral.ops import dwt_2d, wavelet_basis
+
+Downsample = Literal["dwt", "strided_conv", "average"]
+Subbands = Literal["all", "ll"]
+DOWNSAMPLES: tuple[Downsample, ...] = get_args(Downsample)
+SUBBANDS: tuple[Subbands, ...] = get_args(Subbands)
+
+
+class Aligner(nn.Module):
+    """Predicts a coarser latent from a finer one of twice its size.
+
+    .. code-block:: none
+
+        dwt:           finer ──► DWT, one level ──► 4C (or C) bands ──► 1x1 convolution ──► coarser
+        average:       finer ──► mean of 2x2    ──► C channels      ──► 1x1 convolution ──► coarser
+        strided_conv:  finer ──────────────────► 3x3 convolution of stride 2 ─────────────► coarser
+
+    No bias: what it adds would be explained by nothing in the finer latent. Weights start as PyTorch's, at random.
+
+    Args:
+        fine_channels: Channels of the finer latent, C.
+        coarse_channels: Channels of the coarser one.
+        downsample: How the finer latent comes to half its size.
+        wavelet: Name of the wavelet for ``dwt``.
+        subbands: ``all`` bands of ``dwt``, or its low one (``ll``).
+
+    Raises:
+        ValueError: The wavelet is unknown.
+    """
+
+    def __init__(
+        self,
+        fine_channels: int,
+        coarse_channels: int,
+        *,
+        downsample: Downsample = "dwt",
+        wavelet: str = "haar",
+        subbands: Subbands = "all",
+    ) -> None:
+        super().__init__()
+        wavelet_basis(wavelet, 2)
+        self.downsample = downsample
+        self.wavelet = wavelet
+        self.subbands = subbands
+        bands = 4 if (downsample, subbands) == ("dwt", "all") else 1
+        kernel = 3 if downsample == "strided_conv" else 1
+        self.conv = nn.Conv2d(bands * fine_channels, coarse_channels, kernel, bias=False)
+
+    def forward(self, fine: Float[torch.Tensor, "B C H W"], *, fixed: bool = False) -> Float[torch.Tensor, "B D h w"]:
+        """The prediction; with ``fixed`` no gradient reaches the weights."""
+        weight = self.conv.weight.detach() if fixed else self.conv.weight
+        weight = weight.to(fine.dtype)
+        if self.downsample == "strided_conv":
+            return F.conv2d(fine, weight, stride=2, padding=1)
+        if self.downsample == "average":
+            return F.conv2d(F.avg_pool2d(fine, 2), weight)
+        bands = dwt_2d(fine, self.wavelet)
+        return F.conv2d(torch.cat(bands, dim=1) if self.subbands == "all" else bands[0], weight)

@@ -1,0 +1,249 @@
+"""Phase 2: a reward for what the finer scale does not explain (the paper's inter-scale regularization, eq. 6)."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from hpcm_spectral.errors import UserError
+from hpcm_spectral.latents import ScaleLatent
+from hpcm_spectral.stages.aligner import DOWNSAMPLES, SUBBANDS, Aligner, Downsample, Subbands
+from hpcm_spectral.stages.base import PenaltyStage
+from hpcm_spectral.stages.distances import DISTANCES, Distance, mean_distance, unexplained
+
+Normalize = Literal["power", "none"]
+AlignerRole = Literal["adversarial", "joint", "frozen"]
+LatentKind = Literal["exclusive", "inclusive"]
+
+
+class InterScaleRegularizer(PenaltyStage):
+    """Phase 2 as a stage: ``-delta * distance(z_{l-1}, aligner(z_l))``, summed over pairs of adjacent scales.
+
+    .. code-block:: none
+
+        z_l, finer ──► newly coded values ──► DWT ──► 1x1 convolution ──► prediction ─┐
+                                                                                      ├─► distance ──► * -delta
+        z_{l-1}, coarser ─────────────────────────────────────────────────────────────┘
+
+    With ``normalize="power"`` each channel's mean is left out, and the distance is what the prediction leaves at its
+    best gain, as a share of what no prediction would leave: each pair's reward lies within [-delta, 0]
+    ([-2 delta, 0] for ``cosine``) whatever the size of the latents, and its gradient is orthogonal to them, so that
+    scaling a latent does not pay. The adversarial aligner minimises the distance that the codec
+    maximises. The paper's formula as it stands (``normalize="none", aligner="joint"``) has no lower bound.
+
+    Args:
+        delta: Weight of the reward, from 0 to 10^6; 0 only measures and leaves the codec's training unchanged.
+        start_epoch: Progress in epochs from which the stage acts.
+        ramp_epochs: Epochs over which delta rises from 0 to its value.
+        end_epoch: Progress from which the stage no longer acts; None: until the end.
+        downsample: How the finer latent comes to half its size: ``dwt`` (the paper), ``strided_conv`` or ``average``.
+        wavelet: PyWavelets' name of the wavelet of ``dwt``.
+        subbands: ``all`` bands of ``dwt`` (the paper) or its low one, ``ll``.
+        distance: ``l2`` (the paper: mean square), ``l1`` (mean modulus) or ``cosine``.
+        normalize: ``power`` (bounded, see above) or ``none``.
+        aligner: ``adversarial`` (minimises the distance), ``joint`` (descends the codec's loss, as the formula
+            says) or ``frozen`` (random).
+        latents: ``exclusive`` takes from the finer scale only what it newly codes, ``inclusive`` all of its latent.
+        pairs: Which pairs to take, 1 being the two coarsest scales; None takes all.
+        lr: The aligner's learning rate, above 0; None takes the codec's.
+        divergence_limit: Size of the term at which training without normalisation stops.
+
+    Raises:
+        ValueError: A value is outside its range.
+    """
+
+    phase = "phase2_inter"
+
+    def __init__(
+        self,
+        delta: float = 0.1,
+        start_epoch: float = 0,
+        ramp_epochs: float = 0,
+        end_epoch: float | None = None,
+        *,
+        downsample: Downsample = "dwt",
+        wavelet: str = "haar",
+        subbands: Subbands = "all",
+        distance: Distance = "l2",
+        normalize: Normalize = "power",
+        aligner: AlignerRole = "adversarial",
+        latents: LatentKind = "exclusive",
+        pairs: Sequence[int] | None = None,
+        lr: float | None = 1e-3,
+        divergence_limit: float = 1000.0,
+    ) -> None:
+        _check_number("start_epoch", start_epoch)
+        if end_epoch is not None:
+            _check_number("end_epoch", end_epoch)
+        super().__init__(start_epoch, end_epoch)
+        _check_number("delta", delta, most=1e6)
+        _check_number("ramp_epochs", ramp_epochs)
+        if end_epoch is not None and start_epoch + ramp_epochs >= end_epoch:
+            raise ValueError(
+                f"ramp_epochs must end before end_epoch ({end_epoch:g}), got {ramp_epochs:g} from epoch "
+                f"{start_epoch:g} on."
+            )
+        for name, value, known in (
+            ("downsample", downsample, DOWNSAMPLES),
+            ("subbands", subbands, SUBBANDS),
+            ("distance", distance, DISTANCES),
+            ("normalize", normalize, get_args(Normalize)),
+            ("aligner", aligner, get_args(AlignerRole)),
+            ("latents", latents, get_args(LatentKind)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
+        if lr is not None and not 0 < lr < math.inf:
+            raise ValueError(f"lr must be a number above 0, or null for the codec's, got {lr}.")
+        if not 0 < divergence_limit < math.inf:
+            raise ValueError(f"divergence_limit must be a number above 0, got {divergence_limit}.")
+        if pairs is not None and (not pairs or min(pairs) < 1 or len(set(pairs)) != len(pairs)):
+            raise ValueError(f"pairs must list different numbers from 1 on, or be null for all, got {list(pairs)}.")
+        if downsample != "dwt" and (wavelet, subbands) != ("haar", "all"):
+            raise ValueError(
+                f"downsample must be dwt for a wavelet and subbands to be chosen, got {downsample}; leave wavelet=haar "
+                "subbands=all."
+            )
+        if delta == 0 and aligner != "adversarial":
+            raise ValueError(
+                f"aligner must be adversarial to measure with delta 0, got {aligner}, which would not be trained."
+            )
+        Aligner(1, 1, wavelet=wavelet)
+        self.delta = delta
+        self.ramp_epochs = ramp_epochs
+        self.downsample: Downsample = downsample
+        self.wavelet = wavelet
+        self.subbands: Subbands = subbands
+        self.distance: Distance = distance
+        self.normalize: Normalize = normalize
+        self.aligner: AlignerRole = aligner
+        self.latents: LatentKind = latents
+        self.pairs = None if pairs is None else tuple(sorted(pairs))
+        self.lr = lr
+        self.divergence_limit = divergence_limit
+        self.aligners = nn.ModuleDict()
+        self._measured: dict[str, float | torch.Tensor] = {}
+
+    def prepare(self, latents: Sequence[ScaleLatent]) -> None:
+        """Make an aligner for each pair.
+
+        Args:
+            latents: Latents of one image, coarsest first.
+
+        Raises:
+            ValueError: ``pairs`` names one that the codec does not have.
+            UserError: The codec has one scale only, or two adjacent latents do not fit each other.
+        """
+        count = len(latents) - 1
+        if count < 1:
+            raise UserError(
+                f"{self.phase} needs latents of at least two scales, got {len(latents)}; choose another model or "
+                "phase2=off."
+            )
+        if self.pairs is not None and self.pairs[-1] > count:
+            raise ValueError(f"pairs must lie between 1 and {count} for this codec, got {self.pairs[-1]}.")
+        self.aligners = nn.ModuleDict()
+        for pair in self.pairs or range(1, count + 1):
+            coarse, fine = self._pair(latents, pair)
+            aligner = Aligner(
+                fine.shape[1],
+                coarse.shape[1],
+                downsample=self.downsample,
+                wavelet=self.wavelet,
+                subbands=self.subbands,
+            )
+            self.aligners[str(pair)] = aligner.requires_grad_(self.aligner != "frozen")
+
+    def weight(self, progress: float) -> float:
+        """Delta at ``progress`` epochs, as far as it has risen."""
+        since = progress - self.start_epoch
+        if since >= self.ramp_epochs:
+            return self.delta
+        return self.delta * max(0.0, since) / self.ramp_epochs if self.ramp_epochs else 0.0
+
+    def forward(self, latents: Sequence[ScaleLatent], progress: float) -> Float[torch.Tensor, ""]:
+        """The reward, at most 0, in float32 (float64 for float64 latents), under autocast too.
+
+        With an adversarial aligner the gradient of the aligner's own loss comes with it; its value does not.
+
+        Raises:
+            UserError: Two adjacent latents do not fit each other, :meth:`prepare` was not called, or the term has
+                run away.
+        """
+        if not self.aligners:
+            raise UserError(f"{self.phase} must be prepared with latents of the codec first; call prepare(latents).")
+        weight = self.weight(progress)
+        measured: dict[str, float | torch.Tensor] = {}
+        rewards, aligner_losses = [], []
+        with torch.autocast(latents[0].y_hat.device.type, enabled=False):
+            for key, aligner in self.aligners.items():
+                coarse, fine = self._pair(latents, int(key))
+                adversarial = self.aligner == "adversarial"
+                with torch.set_grad_enabled(torch.is_grad_enabled() and weight > 0):
+                    prediction = aligner(fine, fixed=adversarial)
+                    distance = self._distance(coarse, prediction)
+                # Where the aligner is of no use yet, there is nothing for the codec to gain.
+                bounded = self.normalize == "power" and self.distance == "l1"
+                rewards.append(distance.clamp(max=1) if bounded else distance)
+                if adversarial:
+                    aligner_losses.append(self._distance(coarse.detach(), aligner(fine.detach())))
+                pair = f"{key}_{int(key) + 1}"
+                measured[f"spectral/distance_{pair}"] = distance.detach()
+                measured[f"spectral/explained_{pair}"] = 1 - unexplained("l2", coarse.detach(), prediction.detach())
+            term = -weight * torch.stack(rewards).sum()
+            for number, latent in enumerate(latents, start=1):
+                measured[f"spectral/power_{number}"] = latent.y_hat.detach().float().square().mean()
+        self._measured = {"spectral/inter_scale_reg": term.detach(), "spectral/delta": weight, **measured}
+        if self.normalize == "none":
+            self._stop_if_diverged(term, latents, progress)
+        for loss in aligner_losses:
+            term = term + (loss - loss.detach())
+        return term
+
+    def metrics(self, progress: float) -> dict[str, float | torch.Tensor]:
+        """The term as it entered the latest loss, delta, and per pair distance and explained fraction.
+
+        ``spectral/explained_1_2`` is the share of the coarser latent's power, each channel's mean apart, that the
+        aligner's prediction explains at its best gain; ``spectral/power_1`` the mean square of scale 1's latent.
+        """
+        return self._measured
+
+    def _pair(self, latents: Sequence[ScaleLatent], pair: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The coarser latent, and what the distance takes of the finer one."""
+        coarse, fine = latents[pair - 1], latents[pair]
+        got = f"{list(coarse.y_hat.shape)} at scale {pair} and {list(fine.y_hat.shape)} at scale {pair + 1}"
+        if coarse.y_hat.ndim != 4 or fine.y_hat.ndim != 4:
+            raise UserError(f"{self.phase} needs latents [batch, channels, height, width], got {got}; reshape them.")
+        if tuple(fine.y_hat.shape[2:]) != tuple(2 * side for side in coarse.y_hat.shape[2:]):
+            raise UserError(
+                f"{self.phase} needs a finer latent of twice the coarser one's height and width, got {got}; choose "
+                "other phase2.pairs, or image sizes that the codec halves without a remainder."
+            )
+        z = fine.y_hat if self.latents == "inclusive" else fine.y_hat * fine.newly_coded
+        return tuple(y if y.dtype == torch.float64 else y.float() for y in (coarse.y_hat, z))  # type: ignore[return-value]
+
+    def _distance(self, z: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
+        return (unexplained if self.normalize == "power" else mean_distance)(self.distance, z, prediction)
+
+    def _stop_if_diverged(self, term: torch.Tensor, latents: Sequence[ScaleLatent], progress: float) -> None:
+        if not all(bool(torch.isfinite(latent.y_hat).all()) for latent in latents):
+            return  # not this stage's doing: such a step is skipped and counted
+        size = term.detach().abs().nan_to_num(nan=math.inf)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # All processes stop together, or the others would wait for the one that did.
+            torch.distributed.all_reduce(size, torch.distributed.ReduceOp.MAX)
+        if not size.item() <= self.divergence_limit:
+            raise UserError(
+                f"{self.phase} must keep its term within {self.divergence_limit:g} (phase2.divergence_limit), got "
+                f"{-size.item():g} at epoch {progress:.2f}: nothing holds the reward back without normalisation; raise "
+                "the limit, or start a new run with phase2.normalize=power or a lower phase2.delta."
+            )
+
+
+def _check_number(name: str, value: float, most: float = math.inf) -> None:
+    if not 0 <= value <= most or value == math.inf:
+        up_to = "on" if most == math.inf else f"to {most:g}"
+        raise ValueError(f"{name} must be a number from 0 {up_to}, got {value}.")
