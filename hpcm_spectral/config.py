@@ -2,8 +2,9 @@
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from hpcm_spectral.errors import ConfigError
 
 TARGET = "_target_"
+Settings = TypeVar("Settings", bound=BaseModel)
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",
@@ -41,6 +43,7 @@ class RunSettings(BaseModel):
     trainer: dict[str, Any]
     logger: dict[str, Any]
     seed: int
+    init_from: str | None = None
     resume: str | None
     channels_last: bool
 
@@ -81,6 +84,21 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
+def check_settings(kind: type[Settings], cfg: Mapping[str, Any]) -> Settings:
+    """Check the keys and types of a plain config.
+
+    Raises:
+        ConfigError: A key is unknown or missing, or its value of another type; the message names the first such key.
+    """
+    for key in cfg:
+        if key not in kind.model_fields:
+            raise ConfigError(_unknown(key, kind.model_fields))
+    try:
+        return kind.model_validate(dict(cfg))
+    except ValidationError as error:
+        raise ConfigError(_describe(error, "")) from None
+
+
 def check_config(cfg: Mapping[str, Any]) -> RunSettings:
     """Check a plain training config: known keys, fitting types, importable classes.
 
@@ -89,13 +107,7 @@ def check_config(cfg: Mapping[str, Any]) -> RunSettings:
     Raises:
         ConfigError: Something does not fit; the message names the first such key.
     """
-    for key in cfg:
-        if key not in RunSettings.model_fields:
-            raise ConfigError(_unknown(key, RunSettings.model_fields))
-    try:
-        settings = RunSettings.model_validate(dict(cfg))
-    except ValidationError as error:
-        raise ConfigError(_describe(error, "")) from None
+    settings = check_settings(RunSettings, cfg)
     if not 0 <= settings.seed < 2**32:
         raise ConfigError(f"seed must lie between 0 and 2^32 - 1, got {settings.seed}.")
     for group in GROUPS:
@@ -125,7 +137,8 @@ def check_node(node: Mapping[str, Any], key: str, supplied: Sequence[str] = ()) 
         parameters, open_ended = constructor_parameters(cls)
     except Exception as error:  # importing a user's module can fail in any way
         raise ConfigError(
-            f"{key}.{TARGET} must name a class that can be imported, got {target}: {first_line(error)}"
+            f"{key}.{TARGET} must name a class that can be imported, got {target}: {_import_reason(error)}; check it "
+            "and PYTHONPATH."
         ) from None
 
     given = {name: value for name, value in node.items() if not name.startswith("_")}
@@ -215,8 +228,14 @@ def _expectation(problem: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         return str(problem["ctx"]["expected"]).replace("'", "")
     if kind.startswith("is_instance"):
-        return ""
+        return "a list" if problem["ctx"]["class"] == "Sequence" else ""
     return _EXPECTED.get(kind.split("_")[0], problem["msg"])
+
+
+def _import_reason(error: BaseException) -> str:
+    """Hydra gives the reason of a failed import within its type, in the middle of its message."""
+    match = re.search(r"Error\((['\"])(.*?)\1\)", str(error))
+    return match[2].rstrip(".") if match else first_line(error)
 
 
 def first_line(error: BaseException) -> str:

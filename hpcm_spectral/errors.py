@@ -24,3 +24,7 @@ class DataError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint or an exported codec cannot be used."""
+
+
+class CodingError(UserError):
+    """An image cannot be coded, or a file is no intact image of this codec."""

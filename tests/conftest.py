@@ -1,6 +1,7 @@
-"""What the tests share: a small folder of images, and running the training program within this process."""
+"""What the tests share: a small folder of images, and running the programs within this process."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,19 +46,41 @@ def small_run(image_folders: tuple[Path, Path]) -> list[str]:
 
 
 @pytest.fixture
-def run_train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Call the training program as the command line would, in this process; returns its exit status."""
-    from hpcm_spectral.app import train
+def run_program(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Call a program as the command line would, in this process; returns its exit status."""
+    from hpcm_spectral import app
 
-    def run(*arguments: str) -> int:
+    def run(program: str, *arguments: object) -> int:
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         monkeypatch.delenv("HPCM_SPECTRAL_TRACEBACK", raising=False)
-        monkeypatch.setattr("sys.argv", ["train.py", *arguments])
+        monkeypatch.setattr("sys.argv", [f"{program}.py", *map(str, arguments)])
         GlobalHydra.instance().clear()
         try:
-            train()
+            getattr(app, program)()
         except SystemExit as stop:
             return int(stop.code or 0)
         return 0
 
     return run
+
+
+@pytest.fixture
+def run_train(run_program: Callable[..., int]) -> Callable[..., int]:
+    """The training program."""
+    return partial(run_program, "train")
+
+
+@pytest.fixture
+def run_convert(run_program: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """The conversion of checkpoints, within ``tmp_path``."""
+    monkeypatch.chdir(tmp_path)
+    return partial(run_program, "convert_checkpoint")
+
+
+@pytest.fixture
+def run_evaluate(
+    run_program: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., int]:
+    """The evaluation, within ``tmp_path``."""
+    monkeypatch.chdir(tmp_path)
+    return partial(run_program, "evaluate")

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,8 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hpcm_spectral.app.hydra_errors import describe
+from hpcm_spectral.app.positionals import as_overrides
 from hpcm_spectral.app.run_folder import run_folder_for, with_saved_overrides
-from hpcm_spectral.errors import UserError
+from hpcm_spectral.errors import ConfigError, UserError
 
 log = logging.getLogger("hpcm_spectral")
 FULL_ERROR, TRACEBACK = "HYDRA_FULL_ERROR", "HPCM_SPECTRAL_TRACEBACK"
@@ -41,7 +42,27 @@ def benchmark() -> None:
     _run_program("benchmark", "hpcm_spectral.app.benchmark_program", "run_benchmark")
 
 
-def _run_program(config_name: str, module: str, function: str) -> None:
+def compress() -> None:
+    """``scripts/compress.py``: code images into files."""
+    _run_program("compress", "hpcm_spectral.app.coding_program", "compress")
+
+
+def decompress() -> None:
+    """``scripts/decompress.py``: decode files into images."""
+    _run_program("decompress", "hpcm_spectral.app.coding_program", "decompress")
+
+
+def evaluate() -> None:
+    """``scripts/evaluate.py``: measure codecs on files of a folder of images."""
+    _run_program("evaluate", "hpcm_spectral.app.evaluate_program", "run_evaluation")
+
+
+def convert_checkpoint() -> None:
+    """``scripts/convert_checkpoint.py``: turn a checkpoint into an exported codec."""
+    _run_program("convert_checkpoint", "hpcm_spectral.app.convert_program", "convert", ("checkpoint", "output"))
+
+
+def _run_program(config_name: str, module: str, function: str, paths: Sequence[str] = ()) -> None:
     _set_up_output()
     OmegaConf.register_new_resolver("hpcm_run_folder", run_folder_for, replace=True)
     # Further processes of a training on several devices inherit the environment: what the user wanted must survive.
@@ -65,12 +86,19 @@ def _run_program(config_name: str, module: str, function: str) -> None:
         version_base="1.3", config_path=str(config_folder()), config_name=config_name
     )(task)
     try:
+        if paths:
+            settings = OmegaConf.load(config_folder() / f"{config_name}.yaml").keys()
+            sys.argv[1:] = as_overrides(sys.argv[1:], paths, [str(name) for name in settings])
         sys.argv[1:] = with_saved_overrides(sys.argv[1:])
+        _refuse_empty_groups(sys.argv[1:])
         program()
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
         _stop(str(error) if isinstance(error, UserError) else describe(error, config_folder(), config_name))
+    except BrokenPipeError:  # the reader, such as head, has had enough
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+        sys.exit(141)
     except OSError as error:
         if wants_traceback:
             raise
@@ -78,6 +106,14 @@ def _run_program(config_name: str, module: str, function: str) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _refuse_empty_groups(arguments: list[str]) -> None:
+    """Hydra has no sentence for a group that is set to nothing, only a traceback."""
+    for argument in arguments:
+        group, given, option = argument.partition("=")
+        if given and option.strip("'\"") in ("", "null") and (config_folder() / group).is_dir():
+            raise ConfigError(f"{group} must name an option of its group, got {option or 'nothing'}; leave it out.")
 
 
 def _describe_os_error(error: OSError) -> str:
@@ -95,6 +131,8 @@ def _set_up_output() -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    # It prints the reason of a failed import, which the error's sentence tells.
+    logging.getLogger("hydra").setLevel(logging.CRITICAL)
     # W&B would announce itself in several lines; where its files are is said in one.
     os.environ.setdefault("WANDB_SILENT", "true")
 

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ def describe(error: Exception, config_folder: Path, config_name: str) -> str:
         )
     if match := re.search(r"(?:In '.+?': )?Could not find '([^']+?)'", text):
         return _missing_option(match[1], text, error, config_folder)
+    if match := re.search(r"Could not append to config\. An item is already at '([^']+)'", text):
+        return f"{match[1]} is a setting already, got it with a +; leave out the +."
+    if match := re.search(r"Could not delete from config\. (?:The value of )?'([^']+)'", text):
+        return f"{match[1]} cannot be deleted, got it with a ~; set it to another value."
     if match := re.search(r"Could not (?:override|append|delete|use) '?([^'\s]+)'?", text):
         return _unknown_key(match[1].split("=")[0].lstrip("+~"), config_folder, config_name)
     if match := re.search(r"Multiple values for ([^.\s]+)", text):
@@ -53,16 +58,26 @@ def _missing_option(name: str, text: str, error: Exception, config_folder: Path)
 
 
 def _unknown_key(key: str, config_folder: Path, config_name: str) -> str:
-    close = difflib.get_close_matches(key, _known_keys(config_folder, config_name), n=1, cutoff=0.6)
+    group, _, inner = key.partition(".")
+    if inner == "_target_":
+        return f"{key} is not a setting while {group} is off; add it with +{key}=VALUE."
+    known = _known_keys(config_folder, config_name)
+    if not any(name.startswith(f"{group}.") for name in known):
+        for path in sorted((config_folder / group).glob("*.yaml")):
+            if inner.split(".")[0] in OmegaConf.load(path):
+                return f"{key} is not a setting while {group} is off; choose {group}={path.stem}."
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else "--cfg job shows them all; +key=value adds an option of a class."
     return f"{key} is not a setting; {hint}"
 
 
 def _known_keys(config_folder: Path, config_name: str) -> list[str]:
     GlobalHydra.instance().clear()
+    # The groups as chosen: their options have settings of their own.
+    choices = [word for word in sys.argv[1:] if (config_folder / word.partition("=")[0]).is_dir()]
     try:
         with initialize_config_dir(str(config_folder), version_base="1.3"):
-            return _flatten(OmegaConf.to_container(compose(config_name)))  # type: ignore[arg-type]
+            return _flatten(OmegaConf.to_container(compose(config_name, choices)))  # type: ignore[arg-type]
     except (HydraException, OmegaConfBaseException, ValueError):
         return []
 

@@ -17,8 +17,8 @@ from hpcm_spectral.training.checkpointing import LAST, checkpoint_path
 CONFIG, OVERRIDES, SUMMARY = "config.yaml", "overrides.txt", "summary.json"
 AUTO = "auto"
 # What a resumed run must share with the run that it continues.
-FIXED = ("model", "phase1", "phase2", "schedule", "loss", "data", "seed")
-FREE = ("data.num_workers", "data.cache_mb", "data.pin_memory", "data.on_error")
+FIXED = ("model", "phase1", "phase2", "schedule", "loss", "data", "seed", "init_from")
+FREE = ("phase2.divergence_limit", "data.num_workers", "data.cache_mb", "data.pin_memory", "data.on_error")
 
 
 def run_folder_for(resume: object, default: str) -> str:
@@ -42,7 +42,10 @@ def with_saved_overrides(arguments: list[str]) -> list[str]:
     if resume in (AUTO, "null", "") or not saved.is_file():
         return arguments
     lines = saved.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line and _key(line) not in given] + arguments
+    kept = [line for line in lines if line and _key(line) not in given]
+    # An experiment that sweeps would start a sweep again; this is one of its jobs.
+    mode = [] if given & {"hydra.mode", "-m", "--multirun"} else ["hydra.mode=RUN"]
+    return kept + mode + arguments
 
 
 def _key(override: str) -> str:
@@ -65,8 +68,8 @@ def checkpoint_to_resume(resume: str | None, folder: Path, *, fresh: bool = True
     if resume is None:
         if fresh and (last.exists() or (folder / CONFIG).exists()):
             raise ConfigError(
-                f"hydra.run.dir must name a new folder, but {folder} already holds a run; choose another or continue "
-                "this one with resume=auto."
+                f"hydra.run.dir (of a sweep, hydra.sweep.dir) must name a new folder, but {folder} already holds a "
+                "run; choose another or continue this one with resume=auto."
             )
         return None
     if resume == AUTO:
@@ -97,9 +100,17 @@ def check_same_run(config: Mapping[str, Any], folder: Path) -> None:
     for key in sorted(old.keys() | new.keys()):
         if key.split(".")[0] in FIXED and key not in FREE and old.get(key) != new.get(key):
             raise ConfigError(
-                f"{key} must stay {old.get(key)!r} to continue the run in {folder}, got {new.get(key)!r}; start a new "
-                "run to change it."
+                f"{key} must stay {_shown(old, key)} to continue the run in {folder}, got {_shown(new, key)}; start a "
+                "new run to change it."
             )
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    """A value as YAML writes it; a group without settings is off."""
+    value = settings.get(key, ...)
+    if value is ... or value == {}:
+        return "off" if value == {} else "on" if any(other.startswith(f"{key}.") for other in settings) else "absent"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:

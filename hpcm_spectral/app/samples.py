@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 
-from hpcm_spectral.files import whole_file, write_text
+from hpcm_spectral.evaluation.files import write_png
+from hpcm_spectral.files import write_text
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
-from hpcm_spectral.metrics.quality import to_8bit
 from hpcm_spectral.models import HPCM
 
 FOLDER, INDEX = "samples", "samples.json"
@@ -54,7 +53,5 @@ def write_samples(
 
 
 def _save(x: torch.Tensor, path: Path) -> str:
-    pixels = (to_8bit(x[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    with whole_file(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
+    write_png(x, path)
     return path.name

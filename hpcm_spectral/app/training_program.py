@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
+from hpcm_spectral.app.codec_sources import read_source
+from hpcm_spectral.app.entry import config_folder
+from hpcm_spectral.app.init_from import initialise
 from hpcm_spectral.app.run_folder import (
     CONFIG,
     check_same_run,
@@ -23,7 +27,7 @@ from hpcm_spectral.app.run_folder import (
 from hpcm_spectral.app.samples import write_samples
 from hpcm_spectral.build import Run, build_run, count_parameters
 from hpcm_spectral.config import check_config, plain
-from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.models import HPCM_Base, HPCM_Large, load_codec, save_codec
 from hpcm_spectral.models.codec_files import DESCRIPTION
 from hpcm_spectral.reports import write_run_figures
@@ -44,6 +48,9 @@ def train_codec(cfg: DictConfig) -> None:
     log_existed = (folder / TRAIN_LOG).exists()
     handler = None
     try:
+        hydra = HydraConfig.get()
+        if hydra.mode is RunMode.MULTIRUN and any(word.startswith("hydra.run.dir=") for word in hydra.overrides.hydra):
+            raise ConfigError("hydra.run.dir must be left out of a sweep, got one; its folder is hydra.sweep.dir.")
         config = plain(cfg)
         settings = check_config(config)
         checkpoint = checkpoint_to_resume(settings.resume, folder, fresh=_is_main_process())
@@ -56,7 +63,16 @@ def train_codec(cfg: DictConfig) -> None:
             handler = _log_to_file(folder)
         else:
             log.setLevel(logging.ERROR)
+        # A run that continues has the weights in its checkpoint.
+        fresh = settings.init_from if checkpoint is None else None
+        source = None if fresh is None else read_source(fresh, "init_from")
         run = build_run(settings, folder)
+        origin = {}
+        if source is not None:
+            initialise(run.module.codec, source, config_folder() / "model")
+            log.info("initialised from %s", source)
+            origin["initialised_from"] = source.origin()
+            source = None  # a second copy of all weights
         epochs_done = 0
         if checkpoint is not None:
             check_fits(saved, run.module, checkpoint)
@@ -70,12 +86,17 @@ def train_codec(cfg: DictConfig) -> None:
             log.info("%s has its %d epochs already; raise trainer.max_epochs to go on", folder, max_epochs)
             return
         write_config(folder, config, list(HydraConfig.get().overrides.task))
-        write_provenance(folder, run.settings.seed)
+        write_provenance(folder, run.settings.seed, **origin)
         for logger in run.trainer.loggers:
             logger.log_hyperparams(config)
         _introduce(run, folder, checkpoint)
         figures = _fit(run, folder, checkpoint)
         _finish(run, folder, figures)
+    except UserError as error:
+        # The console gets it as the last line. A refused run leaves no trace.
+        if handler is not None and (folder / CONFIG).exists():
+            handler.handle(log.makeRecord(log.name, logging.ERROR, "", 0, str(error), (), None))
+        raise
     finally:
         if handler is not None:
             log.removeHandler(handler)
@@ -109,6 +130,8 @@ def _fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
             log.info("interrupted; go on from the last full epoch with resume=%s", folder)
             raise KeyboardInterrupt from None
         state, reason = "failed", f"{type(error).__name__}: {error}"
+        with contextlib.suppress(UserError, OSError):  # the error that is under way says more
+            write_run_figures(folder)
         raise
     finally:
         figures = _figures(run, before + time.monotonic() - started)
@@ -129,6 +152,10 @@ def _figures(run: Run, seconds: float) -> dict[str, Any]:
         "skipped_steps": int(run.module.skipped_steps),
         "seconds": round(seconds, 1),
         **{key: round(value, 4) for key, value in run.meter.summary().items()},
+        "spectral": {
+            key.removeprefix("spectral/"): float(value)
+            for key, value in run.module.stage_metrics(run.module.latest_progress).items()
+        },
         "val": {key.removeprefix("val/"): value if math.isfinite(value) else None for key, value in latest.items()},
     }
 
@@ -164,6 +191,10 @@ def _finish(run: Run, folder: Path, figures: dict[str, Any]) -> None:
 
 def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     settings = run.settings
+    hydra = HydraConfig.get()
+    if hydra.mode is RunMode.MULTIRUN:
+        log.info("")
+        log.info("job %s: %s", hydra.job.num, hydra.job.override_dirname)
     steps = len(run.data.train_dataloader()) // run.trainer.world_size
     epochs = settings.trainer["max_epochs"]
     log.info("run folder: %s", folder)
@@ -171,6 +202,8 @@ def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     log.info("%d epochs of %d steps, batches of %d, on %s", epochs, steps, run.data.batch_size, _device(run))
     if checkpoint is not None:
         log.info("continuing from %s", checkpoint)
+        if run.settings.init_from is not None:
+            log.info("not initialised again from %s", run.settings.init_from)
     if _device(run) == "cpu" and type(run.module.codec) in (HPCM_Base, HPCM_Large):
         log.info("on a CPU this model takes seconds per image and step; model=hpcm_tiny trains in minutes")
 

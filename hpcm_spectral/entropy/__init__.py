@@ -1,6 +1,15 @@
 """Probability models and symbol coders."""
 
+from hpcm_spectral.entropy.encoded_image import EncodedImage
 from hpcm_spectral.entropy.generalized_gaussian import GeneralizedGaussianConditional, get_scale_table
-from hpcm_spectral.entropy.symbol_coder import EstimatingCoder, SymbolCoder
+from hpcm_spectral.entropy.symbol_coder import DecodingCoder, EncodingCoder, EstimatingCoder, SymbolCoder
 
-__all__ = ["EstimatingCoder", "GeneralizedGaussianConditional", "SymbolCoder", "get_scale_table"]
+__all__ = [
+    "DecodingCoder",
+    "EncodedImage",
+    "EncodingCoder",
+    "EstimatingCoder",
+    "GeneralizedGaussianConditional",
+    "SymbolCoder",
+    "get_scale_table",
+]

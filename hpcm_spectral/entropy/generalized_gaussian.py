@@ -3,10 +3,12 @@
 import math
 from typing import Any
 
+import numpy as np
 import scipy.stats
 import torch
 from compressai.entropy_models import GaussianConditional
-from jaxtyping import Float
+from compressai.entropy_models.entropy_models import pmf_to_quantized_cdf
+from jaxtyping import Float, Int
 
 SCALE_MIN = 0.12
 SCALE_MAX = 64.0
@@ -28,7 +30,8 @@ class GeneralizedGaussianConditional(GaussianConditional):
     and the likelihood by 1e-9 (HPCM, arXiv 2507.19125). ``beta = 2`` is the Gaussian of standard deviation
     ``s / sqrt(2)``.
 
-    The forward pass, the quantiser and the coding tables are those of CompressAI's ``GaussianConditional``.
+    The forward pass and the quantiser are those of CompressAI's ``GaussianConditional``; so is the form of the coding
+    tables, which are computed in float64 by SciPy, so that every device and thread count gives the same.
 
     Args:
         scale_table: Scales of the coding tables; None leaves them to ``update_scale_table``.
@@ -69,6 +72,32 @@ class GeneralizedGaussianConditional(GaussianConditional):
         with torch.autocast(values.device.type, enabled=False):
             likelihood = self._likelihood(values.float(), scales.float())
             return self.likelihood_lower_bound(likelihood) if self.use_likelihood_bound else likelihood
+
+    def update(self) -> None:
+        """Compute the coding tables from ``scale_table``: 16-bit cumulative frequencies, an escape symbol last."""
+        table = self.scale_table.double().cpu().numpy()
+        centers = np.ceil(-scipy.stats.gennorm.ppf(self.tail_mass / 2, self.beta) * table).astype(np.int64)
+        lengths = 2 * centers + 1
+        cdf = torch.zeros(len(table), int(lengths.max()) + 2, dtype=torch.int32)
+        for row, (scale, center) in enumerate(zip(table, centers, strict=True)):
+            edges = (np.arange(-center, center + 2) - 0.5) / scale
+            # By symmetry both halves come from the lower tail, which keeps its relative precision.
+            lower = scipy.stats.gennorm.cdf(-np.abs(edges), self.beta)
+            below = np.where(edges > 0, 1 - lower, lower)
+            inner = np.where(edges[1:] <= 0, np.diff(below), np.where(edges[:-1] >= 0, -np.diff(lower), np.diff(below)))
+            escape = 2 * lower[0]
+            quantized = pmf_to_quantized_cdf(torch.tensor([*inner, escape]), self.entropy_coder_precision)
+            cdf[row, : len(quantized)] = quantized
+        device = self.scale_table.device
+        self._quantized_cdf = cdf.to(device)
+        self._offset = torch.from_numpy(-centers).int().to(device)
+        self._cdf_length = torch.from_numpy(lengths + 2).int().to(device)
+
+    def build_indexes(self, scales: Float[torch.Tensor, "*shape"]) -> Int[torch.Tensor, "*shape"]:
+        """For each scale the row of the tables with the smallest scale that is not below it, or the last row."""
+        return torch.bucketize(scales.float().contiguous(), self.scale_table, out_int32=True).clamp_(
+            max=len(self.scale_table) - 1
+        )
 
 
 class _GeneralizedGaussianCdf(torch.autograd.Function):

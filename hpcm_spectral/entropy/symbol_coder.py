@@ -1,12 +1,20 @@
-"""What a traversal does with the symbols of one coding step: estimate their cost (or, later, write or read them)."""
+"""What a traversal does with the symbols of one coding step: estimate their cost, write them, or read them."""
 
+import zlib
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from compressai.ans import BufferedRansEncoder, RansDecoder
+from jaxtyping import Bool, Float
 
 from hpcm_spectral.entropy.generalized_gaussian import GeneralizedGaussianConditional
+from hpcm_spectral.errors import CodingError
 from hpcm_spectral.ops import ste_round
+
+# A decoder whose priors differ from the encoder's reads on past the end of its string; it shall find zeros there.
+_ZEROS_PER_SYMBOL = 8
+_ZEROS = 4096
 
 
 @runtime_checkable
@@ -18,6 +26,7 @@ class SymbolCoder(Protocol):
         y: Float[torch.Tensor, "B C h w"] | None,
         scales: Float[torch.Tensor, "B C h w"],
         means: Float[torch.Tensor, "B C h w"],
+        inside: Bool[torch.Tensor, "1 C h w"] | None = None,
     ) -> Float[torch.Tensor, "B C h w"]:
         """Code the values of one step, whose prior is given, and return them as a decoder sees them.
 
@@ -25,9 +34,10 @@ class SymbolCoder(Protocol):
             y: The values; None where they are being decoded.
             scales: Scales of their prior.
             means: Means of their prior.
+            inside: False where nothing is coded, because the position lies in the padding; None: code all.
 
         Returns:
-            ``round(y - means) + means``.
+            ``round(y - means) + means``, and ``means`` where nothing is coded.
         """
         ...
 
@@ -40,7 +50,7 @@ class EstimatingCoder:
         training: Likelihoods are taken of values with uniform noise instead of rounded ones.
 
     Attributes:
-        likelihoods: One tensor per step coded so far.
+        likelihoods: One tensor per step coded so far; 1 where nothing is coded.
     """
 
     def __init__(self, entropy_model: GeneralizedGaussianConditional, *, training: bool) -> None:
@@ -53,6 +63,7 @@ class EstimatingCoder:
         y: Float[torch.Tensor, "B C h w"] | None,
         scales: Float[torch.Tensor, "B C h w"],
         means: Float[torch.Tensor, "B C h w"],
+        inside: Bool[torch.Tensor, "1 C h w"] | None = None,
     ) -> Float[torch.Tensor, "B C h w"]:
         """See :meth:`SymbolCoder.code`.
 
@@ -65,5 +76,119 @@ class EstimatingCoder:
         rounded = ste_round(residual)
         # Under bf16 autocast the noise must not be rounded to bf16, hence float32 above.
         coded = residual + torch.empty_like(residual).uniform_(-0.5, 0.5) if self.training else rounded
-        self.likelihoods.append(self.entropy_model.likelihood(coded, scales))
+        likelihood = self.entropy_model.likelihood(coded, scales)
+        if inside is not None:
+            likelihood = torch.where(inside, likelihood, 1.0)
+            rounded = torch.where(inside, rounded, 0.0)
+        self.likelihoods.append(likelihood)
         return rounded + means.float()
+
+
+class _TableCoder:
+    """What writing and reading share: the tables as the rANS coder takes them, and a checksum of the symbols."""
+
+    def __init__(self, entropy_model: GeneralizedGaussianConditional) -> None:
+        if not entropy_model._quantized_cdf.numel():
+            raise ValueError("the codec's coding tables must exist before it can code; call codec.update() first.")
+        self.entropy_model = entropy_model
+        self.tables = (
+            entropy_model._quantized_cdf.tolist(),
+            entropy_model._cdf_length.tolist(),
+            entropy_model._offset.tolist(),
+        )
+        self.checksum = 0
+
+    def _indexes(self, scales: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
+        if scales.shape[0] != 1:
+            raise ValueError(f"images must be coded one by one, got a batch of {scales.shape[0]}.")
+        indexes = self.entropy_model.build_indexes(scales)
+        return indexes.flatten() if inside is None else indexes[inside]
+
+    def _note(self, symbols: np.ndarray) -> None:
+        self.checksum = zlib.crc32(symbols.astype("<i4").tobytes(), self.checksum)
+
+
+class EncodingCoder(_TableCoder):
+    """Writes the symbols of one image with CompressAI's rANS coder; values outside the tables by its escape.
+
+    Args:
+        entropy_model: With its coding tables.
+
+    Attributes:
+        checksum: CRC-32 of all symbols so far, as little-endian 32-bit integers.
+
+    Raises:
+        ValueError: There are no coding tables.
+    """
+
+    def __init__(self, entropy_model: GeneralizedGaussianConditional) -> None:
+        super().__init__(entropy_model)
+        self._encoder = BufferedRansEncoder()
+
+    def code(
+        self,
+        y: Float[torch.Tensor, "B C h w"] | None,
+        scales: Float[torch.Tensor, "B C h w"],
+        means: Float[torch.Tensor, "B C h w"],
+        inside: Bool[torch.Tensor, "1 C h w"] | None = None,
+    ) -> Float[torch.Tensor, "B C h w"]:
+        """See :meth:`SymbolCoder.code`.
+
+        Raises:
+            CodingError: A value is not finite, or too large to code.
+        """
+        assert y is not None
+        means = means.float()
+        rounded = torch.round(y.float() - means)
+        if inside is not None:
+            rounded = torch.where(inside, rounded, 0.0)
+        # Up to here float32 holds every whole number.
+        if not bool((rounded.abs() < 2**24).all()):
+            raise CodingError("The codec's latents must be finite to be coded, got others; train it with a lower rate.")
+        indexes = self._indexes(scales, inside)
+        symbols = (rounded.flatten() if inside is None else rounded[inside]).int().cpu().numpy()
+        self._note(symbols)
+        self._encoder.encode_with_indexes(symbols.tolist(), indexes.tolist(), *self.tables)
+        return rounded + means
+
+    def finish(self) -> bytes:
+        """The string of all symbols."""
+        return self._encoder.flush()
+
+
+class DecodingCoder(_TableCoder):
+    """Reads the symbols that an :class:`EncodingCoder` wrote.
+
+    Args:
+        entropy_model: With its coding tables.
+        string: What the encoder's ``finish`` returned.
+        count: How many symbols there are, at most.
+
+    Attributes:
+        checksum: CRC-32 of all symbols so far; the encoder's is the same if all went well.
+
+    Raises:
+        ValueError: There are no coding tables.
+    """
+
+    def __init__(self, entropy_model: GeneralizedGaussianConditional, string: bytes, count: int) -> None:
+        super().__init__(entropy_model)
+        self._decoder = RansDecoder()
+        self._decoder.set_stream(string + bytes(_ZEROS_PER_SYMBOL * count + _ZEROS))
+
+    def code(
+        self,
+        y: Float[torch.Tensor, "B C h w"] | None,
+        scales: Float[torch.Tensor, "B C h w"],
+        means: Float[torch.Tensor, "B C h w"],
+        inside: Bool[torch.Tensor, "1 C h w"] | None = None,
+    ) -> Float[torch.Tensor, "B C h w"]:
+        """See :meth:`SymbolCoder.code`."""
+        indexes = self._indexes(scales, inside)
+        symbols = np.array(self._decoder.decode_stream(indexes.tolist(), *self.tables), dtype=np.int32)
+        self._note(symbols)
+        means = means.float()
+        decoded = torch.from_numpy(symbols).to(device=means.device, dtype=means.dtype)
+        if inside is None:
+            return decoded.reshape(means.shape) + means
+        return torch.zeros_like(means).masked_scatter_(inside, decoded) + means

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,34 @@ class Padding:
         """Cut the padding off again."""
         height, width = x.shape[-2:]
         return x[..., self.top : height - self.bottom, self.left : width - self.right]
+
+    def cells_inside(
+        self, rows: int, columns: int, stride: int, device: torch.device | None = None
+    ) -> Bool[torch.Tensor, "1 1 rows columns"] | None:
+        """Where a latent position of the padded image holds anything of the image itself.
+
+        Args:
+            rows: Height of the latent.
+            columns: Its width.
+            stride: Pixels per position.
+            device: Where to put the mask.
+
+        Returns:
+            False where the position's square of ``stride`` pixels lies wholly in the padding; None if none does.
+
+        Example:
+            >>> Padding(left=0, right=4, top=0, bottom=1).cells_inside(2, 4, 2).int().tolist()
+            [[[[1, 1, 0, 0], [1, 1, 0, 0]]]]
+        """
+        if max(self.left, self.right, self.top, self.bottom) < stride:
+            return None
+
+        def along(count: int, before: int, after: int) -> torch.Tensor:
+            start = torch.arange(count, device=device) * stride
+            return (start + stride > before) & (start < count * stride - after)
+
+        vertical, horizontal = along(rows, self.top, self.bottom), along(columns, self.left, self.right)
+        return (vertical[:, None] & horizontal)[None, None]
 
 
 def centred_padding(height: int, width: int, multiple: int) -> Padding:

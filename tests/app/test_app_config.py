@@ -11,7 +11,7 @@ from hpcm_spectral.app.entry import config_folder
 from hpcm_spectral.build import build_stages
 from hpcm_spectral.config import check_config, plain
 from hpcm_spectral.models import HPCM
-from hpcm_spectral.stages import SpectralTruncation
+from hpcm_spectral.stages import InterScaleRegularizer, SpectralTruncation
 
 CONF = config_folder()
 FOLDER = ["data.train_dir=a", "data.val_dir=b"]
@@ -85,13 +85,38 @@ def test_the_sizes_in_the_config_are_those_of_the_class(option: str, name: str) 
     assert cls().arguments == arguments
 
 
-def test_phase_2_has_only_off_and_phase_1_can_be_off() -> None:
-    assert options("phase2") == ["off"]
+def test_both_phases_can_be_off_and_full_has_one_after_the_other() -> None:
     assert build_stages(check_config(composed("phase1=off"))) == []
+    first, second = build_stages(check_config(composed("experiment=full", "schedule.num_epochs=7")))
+    assert (first.phase, first.end_epoch) == ("phase1_intra", 7)
+    assert (second.phase, second.start_epoch, second.end_epoch) == ("phase2_inter", 7, None)
+
+
+def test_the_defaults_of_phase_2_are_the_papers_or_the_safe_ones() -> None:
+    """In the config and in Python alike."""
+    node = composed("phase2=inter_scale")["phase2"]
+    expected = {
+        name: parameter.default for name, parameter in inspect.signature(InterScaleRegularizer).parameters.items()
+    }
+    assert {**expected, "start_epoch": 100, "_target_": "hpcm_spectral.stages.InterScaleRegularizer"} == node
+    assert (node["delta"], node["distance"], node["downsample"]) == (0.1, "l2", "dwt")
+
+
+@pytest.mark.parametrize("name", ["delta", "distance", "downsample"])
+def test_an_ablation_sweeps_one_setting_of_phase_2_over_valid_values(name: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides=[f"experiment=ablation_{name}"], return_hydra_config=True)
+    ((key, values),) = config.hydra.sweeper.params.items()
+    assert (key, config.hydra.mode.name) == (f"phase2.{name}", "MULTIRUN")
+    values = str(values).split(",")
+    assert len(set(values)) == len(values) >= 3
+    for value in values:
+        (stage,) = build_stages(check_config(composed(f"experiment=ablation_{name}", f"{key}={value}")))
+        assert str(getattr(stage, name)).removesuffix(".0") == value
 
 
 def test_a_users_own_stage_plugs_in_by_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_stages.py").write_text(
+    (tmp_path / "own_stages.py").write_text(
         "from hpcm_spectral.stages import PenaltyStage\n"
         "class Power(PenaltyStage):\n"
         "    phase = 'power'\n"
@@ -102,10 +127,10 @@ def test_a_users_own_stage_plugs_in_by_target(tmp_path: Path, monkeypatch: pytes
         "        return self.weight * latents[-1].y_hat.square().mean()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    config = composed("+phase2._target_=my_stages.Power", "+phase2.weight=0.5")
+    config = composed("+phase2._target_=own_stages.Power", "+phase2.weight=0.5")
     stages = build_stages(check_config(config))
     assert stages[1].weight == 0.5
     with pytest.raises(Exception, match="phase2.wait is not a setting; did you mean phase2.weight"):
-        check_config(composed("+phase2._target_=my_stages.Power", "+phase2.wait=0.5"))
+        check_config(composed("+phase2._target_=own_stages.Power", "+phase2.wait=0.5"))
     with pytest.raises(Exception, match="phase2.weight must be a number, got 'heavy'"):
-        check_config(composed("+phase2._target_=my_stages.Power", "+phase2.weight=heavy"))
+        check_config(composed("+phase2._target_=own_stages.Power", "+phase2.weight=heavy"))

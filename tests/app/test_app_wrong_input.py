@@ -40,20 +40,41 @@ WRONG_VALUES = {
     "data.val_dir=": "data.val_dir must name a folder, got nothing; . is the current one.",
     "resume=true": "resume must be text, got true.",
     "seed=null": "seed must be a whole number, got null.",
-    "phase1._target_=nowhere.Stage": "phase1._target_ must name a class that can be imported, got nowhere.Stage",
+    "phase1._target_=nowhere.Stage": "phase1._target_ must name a class that can be imported, got nowhere.Stage: "
+    "No module named 'nowhere'; check it and PYTHONPATH.",
     "loss._target_=torch.nn.ReLU": "loss.metric is not a setting",
     "data.train_dir=/does/not/exist": "/does/not/exist",
     "resume=/does/not/exist": "resume must name a run folder with a checkpoint, or a checkpoint",
 }
 UNKNOWN = {
+    "phase2.delta=0.2": "phase2.delta is not a setting while phase2 is off; choose phase2=inter_scale.",
+    "phase2._target_=a.B": "phase2._target_ is not a setting while phase2 is off; add it with +phase2._target_=VALUE.",
+    "+loss.lmbda=0.1": "loss.lmbda is a setting already, got it with a +; leave out the +.",
+    "~resume": "resume cannot be deleted, got it with a ~; set it to another value.",
     "data.bath_size=4": "data.bath_size is not a setting; did you mean data.batch_size?",
     "+data.bath_size=4": "data.bath_size is not a setting; did you mean data.batch_size?",
     "+spectral.tau=0.1": "spectral is not a setting; known are",
     "model=hpcm_huge": "model must be one of hpcm_base, hpcm_base_phi, hpcm_large, hpcm_tiny, got hpcm_huge",
     "schedule=linaer": "got linaer; did you mean linear?",
-    "experiment=phase3": "experiment must be one of baseline, phase1, quickstart, got phase3",
+    "experiment=phase3": "experiment must be one of ablation_delta, ablation_distance, ablation_downsample, baseline, "
+    "full, phase1, phase2, quickstart, got phase3",
+    "experiment=null": "experiment must name an option of its group, got null",
     "schedule.tau_init=0.1,0.2": "schedule.tau_init lists several values, which needs --multirun (-m)",
     "loss.lmbda": "An override must read key=value, got 'loss.lmbda'",
+}
+
+
+PHASE_2 = {
+    "phase2.delta=-1": "phase2.delta must be a number from 0 to 1e+06, got -1.",
+    "phase2.delta=much": "phase2.delta must be a number, got 'much'.",
+    "phase2.wavelet=haarr": "phase2.wavelet must be one of PyWavelets' discrete ones, such as haar or db2, got 'haarr'",
+    "phase2.pairs=[3]": "phase2.pairs must lie between 1 and 2 for this codec, got 3.",
+    "phase2.pairs=1": "phase2.pairs must be a list, got 1.",
+    "phase2.downsample=pool": "phase2.downsample must be dwt, strided_conv or average, got 'pool'.",
+    "phase2.aligner=adverserial": "phase2.aligner must be adversarial, joint or frozen, got 'adverserial'.",
+    "phase2.end_epoch=1": "phase2.end_epoch must lie above start_epoch (1), got 1.",
+    "phase2.lr=0": "phase2.lr must be a number above 0, or null for the codec's, got 0.",
+    "phase2.detla=1": "phase2.detla is not a setting; did you mean phase2.delta?",
 }
 
 
@@ -86,6 +107,18 @@ def test_a_wrong_setting_ends_with_one_sentence(
     key = override.split("=")[0]
     kept = [word for word in small_run if word.split("=")[0] != key]
     assert_refused(run_train, capsys, tmp_path / "run", [*kept, override], sentence)
+
+
+@pytest.mark.parametrize(("override", "sentence"), PHASE_2.items())
+def test_a_wrong_setting_of_phase_2_ends_with_one_sentence(
+    override: str,
+    sentence: str,
+    run_train: Callable[..., int],
+    small_run: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    assert_refused(run_train, capsys, tmp_path / "run", [*small_run, "phase2=inter_scale", override], sentence)
 
 
 def test_a_missing_folder_setting_is_asked_for(

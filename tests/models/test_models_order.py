@@ -111,7 +111,9 @@ class Recorder:
     def __init__(self) -> None:
         self.values: list[torch.Tensor] = []
 
-    def code(self, y: torch.Tensor | None, scales: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+    def code(
+        self, y: torch.Tensor | None, scales: torch.Tensor, means: torch.Tensor, inside: torch.Tensor | None = None
+    ) -> torch.Tensor:
         assert y is not None
         assert y.shape == scales.shape == means.shape
         self.values.append(y)
@@ -282,7 +284,9 @@ class PriorRecorder:
         self.means: list[torch.Tensor] = []
         self.symbols: list[torch.Tensor] = []
 
-    def code(self, y: torch.Tensor | None, scales: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+    def code(
+        self, y: torch.Tensor | None, scales: torch.Tensor, means: torch.Tensor, inside: torch.Tensor | None = None
+    ) -> torch.Tensor:
         assert y is not None
         self.scales.append(scales)
         self.means.append(means)
@@ -301,6 +305,7 @@ class Replayer:
         y: torch.Tensor | None,
         scales: torch.Tensor,
         means: torch.Tensor,
+        inside: torch.Tensor | None = None,
     ) -> torch.Tensor:
         assert y is None
         return next(self.symbols) + means

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import nn
 
 from hpcm_spectral.entropy import SymbolCoder
@@ -100,6 +100,7 @@ class ProgressiveContext(nn.Module):
         hyper_prior: Float[torch.Tensor, "B CC h w"],
         coder: SymbolCoder,
         y: Float[torch.Tensor, "B C h w"] | None = None,
+        inside: Bool[torch.Tensor, "1 1 h w"] | None = None,
     ) -> list[ScaleLatent]:
         """Drive ``coder`` through the eleven steps.
 
@@ -107,12 +108,14 @@ class ProgressiveContext(nn.Module):
             hyper_prior: Scales, then means; sides are multiples of 16.
             coder: What happens to each step's values.
             y: The values to code; None to decode them.
+            inside: False where nothing is coded, because the position lies in the padding; None: code all.
 
         Returns:
             Decoded values per scale, coarsest first; the last one is y_hat.
         """
         priors = self._slices(hyper_prior, halves=2)
         targets = self._slices(y, halves=1) if y is not None else None
+        masks = None if inside is None else self._slices(inside.expand(-1, self.channels, -1, -1), halves=1)
         latents: list[ScaleLatent] = []
         context, y_hat = priors[0], torch.zeros_like(priors[0][:, : self.channels])
 
@@ -132,7 +135,8 @@ class ProgressiveContext(nn.Module):
             index = group_index(step.cell, *current.shape[-2:], current.device)
             scales, means = (fold(half, scale.groups, index) for half in current.chunk(2, dim=1))
             values = None if targets is None else fold(targets[step.scale], scale.groups, index)
-            decoded = coder.code(values, scales, means)
+            mask = None if masks is None else fold(masks[step.scale], scale.groups, index)
+            decoded = coder.code(values, scales, means, mask)
             y_hat = unfold_into(y_hat.to(decoded.dtype), decoded, scale.groups, index)
             if following is None or following.enters_scale:
                 latents.append(ScaleLatent(y_hat, self._newly_coded(step.scale, y_hat)))

@@ -1,6 +1,5 @@
 """HPCM, "Learned Image Compression with Hierarchical Progressive Context Modeling" (ICCV 2025, arXiv 2507.19125)."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -10,16 +9,29 @@ from compressai.registry import register_model
 from jaxtyping import Float
 from torch import nn
 
-from hpcm_spectral.entropy import EstimatingCoder, GeneralizedGaussianConditional, get_scale_table
+from hpcm_spectral.entropy import (
+    DecodingCoder,
+    EncodedImage,
+    EncodingCoder,
+    EstimatingCoder,
+    GeneralizedGaussianConditional,
+    SymbolCoder,
+    get_scale_table,
+)
 from hpcm_spectral.entropy.generalized_gaussian import SCALE_MIN, TAIL_MASS
+from hpcm_spectral.errors import CodingError
 from hpcm_spectral.latents import ScaleLatent
 from hpcm_spectral.models.hpcm.attention import HEAD_CHANNELS
 from hpcm_spectral.models.hpcm.context import HyperPriorOrder, ProgressiveContext
 from hpcm_spectral.models.hpcm.order import assemble
+from hpcm_spectral.models.hpcm.sizes import infer_arguments
 from hpcm_spectral.models.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
-from hpcm_spectral.ops import centred_padding, ste_round
+from hpcm_spectral.ops import Padding, centred_padding
+from hpcm_spectral.ops.reproducible import reproducible
 
 SIZE_MULTIPLE = 256
+# Pixels per position of y and of z.
+STRIDE_Y, STRIDE_Z = 16, 64
 
 
 class CodecOutput(TypedDict):
@@ -123,25 +135,121 @@ class HPCM(CompressionModel):
             latents of the three scales.
         """
         padding = centred_padding(x.shape[-2], x.shape[-1], SIZE_MULTIPLE)
-        y = self.g_a(padding.pad(x))
-        z_hat, z_likelihoods = self._code_hyper(self.h_a(y))
-        coder = EstimatingCoder(self.entropy_model, training=self.training)
-        # Coded values are float32; the networks want their own precision.
-        latents = self.context(self.h_s(z_hat.to(y.dtype)), coder, y)
-        x_hat = self.g_s(latents[-1].y_hat.to(y.dtype))
+        y, z = self._analyse(x, padding)
+        coder_z, coder_y = (EstimatingCoder(self.entropy_model, training=self.training) for _ in range(2))
+        z_hat = self._code_hyper(coder_z, z, padding)
+        latents = self._code_latents(coder_y, z_hat.to(y.dtype), y, padding)
         return {
-            "x_hat": padding.crop(x_hat),
-            "likelihoods": {"y": assemble(coder.likelihoods), "z": z_likelihoods},
+            "x_hat": self._synthesise(latents, padding, y.dtype),
+            "likelihoods": {"y": assemble(coder_y.likelihoods), "z": coder_z.likelihoods[0]},
             "latents": latents,
         }
 
-    def _code_hyper(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """z_hat, and the likelihood of z under the learned prior."""
-        residual = z.float() - self.means_hyper
-        rounded = ste_round(residual)
-        coded = residual + torch.empty_like(residual).uniform_(-0.5, 0.5) if self.training else rounded
-        likelihoods = self.entropy_model.likelihood(coded, self.scales_hyper.expand_as(coded))
-        return rounded + self.means_hyper, likelihoods
+    @torch.inference_mode()
+    def encode(self, x: Float[torch.Tensor, "1 3 H W"]) -> EncodedImage:
+        """Code one image of any size.
+
+        Args:
+            x: The image in [0, 1].
+
+        Returns:
+            Its strings and what a decoder needs besides.
+
+        Raises:
+            CodingError: The latents are not finite.
+            ValueError: There are no coding tables; ``update`` makes them.
+        """
+        height, width = x.shape[-2:]
+        padding = centred_padding(height, width, SIZE_MULTIPLE)
+        coder_z, coder_y = (EncodingCoder(self.entropy_model) for _ in range(2))
+        with reproducible(x.device):
+            y, z = self._analyse(x.float(), padding)
+            z_hat = self._code_hyper(coder_z, z, padding)
+            self._code_latents(coder_y, z_hat, y, padding)
+        checksum = coder_z.checksum ^ coder_y.checksum
+        return EncodedImage(coder_y.finish(), coder_z.finish(), height, width, checksum)
+
+    @torch.inference_mode()
+    def decode(self, image: EncodedImage) -> Float[torch.Tensor, "1 3 H W"]:
+        """Decode an image; the inverse of :meth:`encode` on the same machine, library versions and thread count.
+
+        Returns:
+            The reconstruction, not clamped, equal to that of ``forward`` in evaluation mode.
+
+        Raises:
+            CodingError: Other symbols came out than went in: the decoder computed other priors than the encoder.
+            ValueError: There are no coding tables; ``update`` makes them.
+        """
+        padding = centred_padding(image.height, image.width, SIZE_MULTIPLE)
+        rows = (image.height + padding.top + padding.bottom) // STRIDE_Z
+        columns = (image.width + padding.left + padding.right) // STRIDE_Z
+        channels_y, channels_z = self.arguments["latent_channels"], self.arguments["hyper_channels"]
+        cells = (STRIDE_Z // STRIDE_Y) ** 2
+        coder_z = DecodingCoder(self.entropy_model, image.z, channels_z * rows * columns)
+        coder_y = DecodingCoder(self.entropy_model, image.y, channels_y * rows * columns * cells)
+        with reproducible(self.means_hyper.device):
+            z_hat = self._code_hyper(coder_z, self.means_hyper.new_zeros(1, channels_z, rows, columns), padding)
+            latents = self._code_latents(coder_y, z_hat, None, padding)
+            if image.checksum is not None and coder_z.checksum ^ coder_y.checksum != image.checksum:
+                raise CodingError(
+                    "must give the symbols that were encoded, but their checksum differs; decode with the kind of "
+                    "device, the library versions and the thread count that encoded"
+                )
+            return self._synthesise(latents, padding, torch.float32)
+
+    def compress(self, x: Float[torch.Tensor, "B 3 H W"]) -> dict[str, Any]:
+        """Code images in CompressAI's form, each by itself.
+
+        Args:
+            x: Images in [0, 1], sides multiples of 64.
+
+        Returns:
+            ``strings``: those of y, then those of z, one per image; ``shape``: height and width divided by 64.
+
+        Raises:
+            ValueError: A side is no multiple of 64, or there are no coding tables.
+        """
+        height, width = x.shape[-2:]
+        if height % STRIDE_Z or width % STRIDE_Z:
+            raise ValueError(f"sides must be multiples of {STRIDE_Z}, got {height}x{width}; pad them, or use encode.")
+        images = [self.encode(image) for image in x.split(1)]
+        strings = [[image.y for image in images], [image.z for image in images]]
+        return {"strings": strings, "shape": torch.Size((height // STRIDE_Z, width // STRIDE_Z))}
+
+    def decompress(self, strings: Sequence[Sequence[bytes]], shape: Sequence[int]) -> dict[str, torch.Tensor]:
+        """Decode what :meth:`compress` returned.
+
+        Args:
+            strings: Those of y, then those of z.
+            shape: Height and width divided by 64.
+
+        Returns:
+            ``x_hat``: reconstructions in [0, 1].
+        """
+        height, width = (STRIDE_Z * side for side in shape)
+        images = [EncodedImage(y, z, height, width) for y, z in zip(*strings, strict=True)]
+        return {"x_hat": torch.cat([self.decode(image) for image in images]).clamp(0, 1)}
+
+    def _analyse(self, x: torch.Tensor, padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.g_a(padding.pad(x))
+        return y, self.h_a(y)
+
+    def _code_hyper(self, coder: SymbolCoder, z: torch.Tensor, padding: Padding) -> torch.Tensor:
+        """z_hat. Of ``z`` a decoding coder takes the size only."""
+        scales, means = (p.float().expand_as(z) for p in (self.scales_hyper, self.means_hyper))
+        inside = padding.cells_inside(z.shape[-2], z.shape[-1], STRIDE_Z, z.device)
+        return coder.code(z, scales, means, None if inside is None else inside.expand(-1, z.shape[1], -1, -1))
+
+    def _code_latents(
+        self, coder: SymbolCoder, z_hat: torch.Tensor, y: torch.Tensor | None, padding: Padding
+    ) -> list[ScaleLatent]:
+        hyper_prior = self.h_s(z_hat)
+        inside = padding.cells_inside(hyper_prior.shape[-2], hyper_prior.shape[-1], STRIDE_Y, hyper_prior.device)
+        return self.context(hyper_prior, coder, y, inside)
+
+    def _synthesise(self, latents: list[ScaleLatent], padding: Padding, dtype: torch.dtype) -> torch.Tensor:
+        # Coded values are float32; the networks want their own precision.
+        return padding.crop(self.g_s(latents[-1].y_hat.to(dtype)))
 
     def update(self, scale_table: list[float] | None = None, force: bool = False, **kwargs: Any) -> bool:
         """Compute the coding tables, of HPCM's own 60 scales unless told otherwise.
@@ -168,40 +276,6 @@ class HPCM(CompressionModel):
         model = HPCM(**{**infer_arguments(state_dict), **arguments})
         model.load_state_dict(state_dict)
         return model
-
-
-def infer_arguments(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """Constructor arguments of :class:`HPCM` from the names and shapes of its state dict.
-
-    Raises:
-        KeyError: A tensor that every HPCM has is missing.
-    """
-    g_a = [state_dict[key] for key in _convolutions(state_dict, "g_a")]
-
-    def blocks(prefix: str) -> int:
-        return len({key[len(prefix) :].split(".")[0] for key in state_dict if key.startswith(prefix)})
-
-    return {
-        "latent_channels": g_a[-1].shape[0],
-        "hyper_channels": state_dict["means_hyper"].shape[1],
-        "widths": [weight.shape[0] for weight in g_a[:-1]],
-        "depths": _depths(state_dict),
-        "context_depths_coarse": [blocks(f"context.net_coarse.{part}.") for part in ("before", "after")],
-        "context_depths_fine": [blocks(f"context.net_fine.{part}.") for part in ("before", "after")],
-        "cross_attention": blocks("context.attention.") > 0,
-    }
-
-
-def _convolutions(state_dict: Mapping[str, torch.Tensor], part: str) -> list[str]:
-    """Weights of the resampling convolutions of a transform, in order: ``part.INDEX.weight``."""
-    keys = [key for key in state_dict if key.startswith(f"{part}.") and key.count(".") == 2 and key.endswith(".weight")]
-    return sorted(keys, key=lambda key: int(key.split(".")[1]))
-
-
-def _depths(state_dict: Mapping[str, torch.Tensor]) -> list[int]:
-    """Residual blocks between the convolutions of g_a."""
-    places = [int(key.split(".")[1]) for key in _convolutions(state_dict, "g_a")]
-    return [following - place - 1 for place, following in itertools.pairwise(places)]
 
 
 def _check_multiple(name: str, value: int, multiple: int) -> None:

@@ -126,8 +126,8 @@ def group_index(cell: Cell, height: int, width: int, device: torch.device) -> In
 
 
 def fold(
-    x: Float[torch.Tensor, "B C h w"], groups: int, index: Int[torch.Tensor, "h w"]
-) -> Float[torch.Tensor, "B c h w"]:
+    x: Shaped[torch.Tensor, "B C h w"], groups: int, index: Int[torch.Tensor, "h w"]
+) -> Shaped[torch.Tensor, "B c h w"]:
     """The values that a step codes: at each position those of the group that ``index`` names."""
     grouped = x.unflatten(1, (groups, -1))
     batch, _, channels, height, width = grouped.shape
@@ -145,7 +145,7 @@ def unfold_into(
     return x.unflatten(1, (groups, -1)).scatter(1, index.expand_as(folded), folded).flatten(1, 2)
 
 
-def to_coarser(x: Float[torch.Tensor, "B C h w"], scale: Scale) -> Float[torch.Tensor, "B C h//2 w//2"]:
+def to_coarser(x: Shaped[torch.Tensor, "B C h w"], scale: Scale) -> Shaped[torch.Tensor, "B C h//2 w//2"]:
     """The polyphase slice of ``scale`` that the next coarser scale is made of."""
     grouped = x.unflatten(1, (len(scale.inherited), -1))
     slices = [grouped[:, j, :, r::2, c::2] for j, (r, c) in enumerate(scale.inherited)]

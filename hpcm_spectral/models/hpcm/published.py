@@ -2,18 +2,31 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.models.hpcm.model import HPCM
 from hpcm_spectral.models.hpcm.variants import HPCM_Base, HPCM_Large
-
-# Coding tables and constants, which this package computes itself.
-_IGNORED = re.compile(
-    r"(scale_table|(quantized_cdf|cdf_length|offset)_[yz]"
-    r"|entropy_estimation\.(beta|(scale|likelihood)_lower_bound\.bound))$"
+from hpcm_spectral.models.hpcm.weights import (
+    CodecWeights,
+    array_shape,
+    checked_tensor,
+    outline,
+    parameter_shapes,
+    shown,
 )
+
+_TABLE_RANKS = {"quantized_cdf": 2, "cdf_length": 1, "offset": 1}
+# Coding tables and constants, which this package computes itself: dimensions of a table that is filled, or None.
+_UNUSED: dict[str, int | None] = {
+    "scale_table": 1,
+    **{f"{name}_{latent}": rank for latent in "zy" for name, rank in _TABLE_RANKS.items()},
+    "entropy_estimation.beta": None,
+    "entropy_estimation.scale_lower_bound.bound": None,
+    "entropy_estimation.likelihood_lower_bound.bound": None,
+}
 # The published code uses the adaptors of scales 2 and 3 in these orders.
 _ADAPTORS = (("s1", 0), *(("s2", k) for k in (2, 0, 1)), *(("s3", k) for k in (5, 0, 1, 2, 3, 4)))
 _TRANSFORM_LAYERS = {"mixer.conv": "branch.0.pconv", "expand": "branch.1", "contract": "branch.3"}
@@ -51,8 +64,8 @@ def _published_key(key: str, model: HPCM) -> str:
 def from_published(state_dict: Mapping[str, torch.Tensor]) -> HPCM:
     """HPCM-Base, HPCM-Large or HPCM-Base without cross attention from a published state dict.
 
-    Per-step gains may be missing (checkpoints made before 2026) and then stay at one; ``module.`` prefixes and
-    filled coding tables are accepted.
+    The per-step gains may be missing as a whole (checkpoints made before 2026) and then stay at one; ``module.``
+    prefixes and filled coding tables are accepted.
 
     Args:
         state_dict: Tensors by published key.
@@ -61,31 +74,61 @@ def from_published(state_dict: Mapping[str, torch.Tensor]) -> HPCM:
         The codec, with the published order of the hyper prior.
 
     Raises:
-        CheckpointError: A key is unknown, missing or of another shape; the first such key is named.
+        CheckpointError: A key is unknown or missing, its tensor of another shape or not finite; the first such key is
+            named.
     """
-    tensors = {key.removeprefix("module."): value for key, value in state_dict.items()}
-    model = _variant_of(tensors)
-    name = type(model).__name__ + ("" if model.arguments["cross_attention"] else " without cross attention")
+    return translate_published(state_dict).build()
+
+
+def translate_published(state_dict: Mapping[Any, Any]) -> CodecWeights:
+    """The codec in what should be a published state dict, not yet built; see :func:`from_published`."""
+    tensors = _without_prefix(state_dict)
+    cls, arguments = _variant_of(tensors)
+    name = cls.__name__ + ("" if arguments["cross_attention"] else " without cross attention")
+    owner = f"a checkpoint of {name}"
+    model = outline(cls, arguments)
+    shapes = parameter_shapes(model)
     own_keys = {published: own for own, published in published_keys(model).items()}
-    own = model.state_dict()
+    found: dict[str, torch.Tensor] = {}
     for key, value in tensors.items():
-        if _IGNORED.match(key):
-            continue
-        if key not in own_keys:
-            raise CheckpointError(f"Every key of a checkpoint of {name} must be a published one, got {key!r}.")
-        expected = tuple(own[own_keys[key]].shape)
-        if not isinstance(value, torch.Tensor) or tuple(value.shape) != expected:
-            got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            raise CheckpointError(f"{key!r} must have shape {expected} in a checkpoint of {name}, got {got}.")
-        own[own_keys[key]] = value
-    for key in own_keys:
-        if key not in tensors and not key.startswith("adaptive_params_list."):
+        if key in own_keys:
+            own = own_keys[key]
+            found[own] = checked_tensor(key, value, shapes[own], owner)
+        elif key in _UNUSED:
+            _check_unused(key, value, owner)
+        else:
+            raise CheckpointError(f"Every key of {owner} must be a published one, got {shown(key)}.")
+    gains = {key for key in own_keys if key.startswith("adaptive_params_list.")}
+    gains_missing = gains.isdisjoint(tensors)
+    for key in (*own_keys, *_UNUSED):
+        if key not in tensors and not (gains_missing and key in gains):
             raise CheckpointError(f"A checkpoint of {name} must hold {key!r}, which is missing.")
-    model.load_state_dict(own)
-    return model
+    if gains_missing:
+        found |= {own_keys[key]: torch.ones(shapes[own_keys[key]]) for key in gains}
+    return CodecWeights(cls, model.arguments, found, gains_missing)
 
 
-def _variant_of(tensors: Mapping[str, torch.Tensor]) -> HPCM:
+def _without_prefix(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
+    tensors: dict[str, Any] = {}
+    for key, value in state_dict.items():
+        plain = key.removeprefix("module.") if isinstance(key, str) else key
+        if not isinstance(key, str) or plain in tensors:
+            raise CheckpointError(f"Every key of a checkpoint must be text and there once, got {shown(key)}.")
+        tensors[plain] = value
+    return tensors
+
+
+def _variant_of(tensors: Mapping[str, Any]) -> tuple[type[HPCM], dict[str, bool]]:
     if any(key.startswith("g_a.branch.12.") for key in tensors):
-        return HPCM_Large()
-    return HPCM_Base(cross_attention=any(key.startswith("attn_s") for key in tensors))
+        return HPCM_Large, {"cross_attention": True}
+    return HPCM_Base, {"cross_attention": any(key.startswith("attn_s") for key in tensors)}
+
+
+def _check_unused(key: str, value: object, owner: str) -> None:
+    """Refuse a table or a constant of another form; its values are not used."""
+    shape = array_shape(value)
+    rank = _UNUSED[key]
+    fits = shape == (1,) if rank is None else shape == (0,) or (shape is not None and len(shape) == rank)
+    if not fits:
+        must = "shape (1,)" if rank is None else f"shape (0,) or {rank} dimensions"
+        raise CheckpointError(f"{key!r} must have {must} in {owner}, got {shape or type(value).__name__}.")

@@ -1,0 +1,67 @@
+"""Paths on the command line of a Hydra program, as the overrides that they stand for."""
+
+import difflib
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from hpcm_spectral.errors import ConfigError
+
+# Hydra's own options that take the next word.
+_TAKES_A_WORD = {
+    *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir"),
+    *("-i", "--info", "--experimental-rerun"),
+}
+
+
+def as_overrides(arguments: Sequence[str], names: Sequence[str], settings: Collection[str]) -> list[str]:
+    """Command-line arguments with paths turned into overrides.
+
+    >>> as_overrides(["a b.pth.tar", "out=1/", "overwrite=true"], ["checkpoint", "output"], ["output", "overwrite"])
+    ["checkpoint='a b.pth.tar'", "output='out=1/'", 'overwrite=true']
+
+    Args:
+        arguments: What came after the program's name.
+        names: The settings that the paths stand for, in their order.
+        settings: The program's settings; KEY=VALUE with another KEY is a path, unless it looks like a slip.
+
+    Raises:
+        ConfigError: There are more paths than names.
+    """
+    rest: list[str] = []
+    paths: list[str] = []
+    takes_next = False
+    for argument in arguments:
+        is_path = not (takes_next or argument.startswith(("-", "~", "+")) or _is_override(argument, settings))
+        takes_next = argument in _TAKES_A_WORD
+        (paths if is_path else rest).append(argument)
+    if len(paths) > len(names):
+        raise ConfigError(
+            f"{' and '.join(names)} must be {len(names)} paths, got {len(paths)}; quote one that has spaces."
+        )
+    # A setting that is given by name leaves the paths to the others.
+    free = [name for name in names if not any(argument.startswith(f"{name}=") for argument in rest)]
+    if len(paths) > len(free):
+        raise ConfigError(f"{names[0]} and {names[-1]} must be given once each, got {paths[-1]} besides.")
+    return [f"{name}={quoted(path)}" for name, path in zip(free, paths, strict=False)] + rest
+
+
+def quoted(text: str) -> str:
+    r"""Text as a value of an override that Hydra reads back unchanged.
+
+    >>> print(quoted("it's"))
+    'it\'s'
+    """
+    # Backslashes are literal unless they precede a quote or an interpolation.
+    text = re.sub(r"(\\*)(\$\{)", r"\1\1\\\2", text)
+    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", text) + "'"
+
+
+def _is_override(argument: str, settings: Collection[str]) -> bool:
+    key, equals, _ = argument.partition("=")
+    if not equals:
+        return False
+    if key in settings or key.split(".")[0].split("/")[0] == "hydra":
+        return True
+    return not Path(argument).exists() and bool(difflib.get_close_matches(key, settings, n=1, cutoff=0.75))

@@ -1,0 +1,72 @@
+"""Images as real files: ``.hpcm`` and back."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+
+from hpcm_spectral.entropy import EncodedImage
+from hpcm_spectral.entropy.container import HEADER_BYTES, pack, unpack
+from hpcm_spectral.errors import CodingError
+from hpcm_spectral.files import whole_file
+from hpcm_spectral.metrics.quality import to_8bit
+from hpcm_spectral.models import HPCM
+from hpcm_spectral.models.fingerprint import fingerprint
+
+SUFFIX = ".hpcm"
+
+
+def write_hpcm(codec: HPCM, x: Float[torch.Tensor, "1 3 H W"], path: Path) -> EncodedImage:
+    """Code an image into a file, whole or not at all.
+
+    Args:
+        codec: With its coding tables, as :func:`hpcm_spectral.models.load_codec` returns it.
+        x: The image in [0, 1], of any size, on the codec's device.
+        path: Where to write.
+
+    Returns:
+        The image's strings.
+
+    Raises:
+        CodingError: The image cannot be coded.
+        OSError: The file cannot be written.
+    """
+    image = codec.encode(x)
+    content = pack(image, fingerprint(codec))
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+    return image
+
+
+def read_hpcm(codec: HPCM, path: Path) -> Float[torch.Tensor, "1 3 H W"]:
+    """Decode a file that :func:`write_hpcm` wrote with the same codec.
+
+    Returns:
+        The reconstruction on the codec's device, not clamped.
+
+    Raises:
+        CodingError: The file is not that, or was altered, or came from a machine that computes other priors.
+        OSError: The file cannot be read.
+    """
+    try:
+        return codec.decode(unpack(Path(path).read_bytes(), fingerprint(codec)))
+    except CodingError as error:
+        raise CodingError(f"{path} {error}.") from None
+
+
+def write_png(x_hat: Float[torch.Tensor, "1 3 H W"], path: Path) -> None:
+    """Write a reconstruction as an 8-bit PNG, whole or not at all.
+
+    Args:
+        x_hat: Any range; clamped to [0, 1] and rounded.
+        path: Where to write.
+    """
+    pixels = (to_8bit(x_hat[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    with whole_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
+
+
+def bits_per_pixel(image: EncodedImage) -> float:
+    """Of the whole file."""
+    return 8 * (HEADER_BYTES + len(image.y) + len(image.z)) / (image.height * image.width)

@@ -1,0 +1,148 @@
+"""Encode images to files, decode the files, measure."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+
+from hpcm_spectral.data import as_tensor, read_image
+from hpcm_spectral.errors import CodingError
+from hpcm_spectral.evaluation.datasets import EvaluationImages
+from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_hpcm
+from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
+from hpcm_spectral.models import HPCM
+from hpcm_spectral.ops.reproducible import reproducible
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """What one image cost and how well it came back, measured on its file.
+
+    Attributes:
+        image: Its name.
+        height: In pixels.
+        width: In pixels.
+        file_bytes: Length of the file: the strings of y and z and what the container adds.
+        y_bytes: Length of y's string.
+        z_bytes: Length of z's string.
+        estimated_y_bits: What y's likelihoods promise.
+        estimated_z_bits: What z's likelihoods promise.
+        psnr: In dB, after rounding to 8 bits; infinite if every pixel came back exactly.
+        ms_ssim_db: ``-10 log10(1 - MS-SSIM)`` after rounding to 8 bits; None for an image that is too small for it.
+        encode_seconds: From the image on the device to its file on disk.
+        decode_seconds: From the file to the image on the device.
+    """
+
+    image: str
+    height: int
+    width: int
+    file_bytes: int
+    y_bytes: int
+    z_bytes: int
+    estimated_y_bits: float
+    estimated_z_bits: float
+    psnr: float
+    ms_ssim_db: float | None
+    encode_seconds: float
+    decode_seconds: float
+
+    def bpp(self, of: float) -> float:
+        """``of`` bits per pixel of the image."""
+        return of / (self.height * self.width)
+
+    @property
+    def ms_ssim(self) -> float | None:
+        """MS-SSIM itself, 0 to 1."""
+        return None if self.ms_ssim_db is None else 1 - 10 ** (-self.ms_ssim_db / 10)
+
+
+def score_codec(
+    codec: HPCM, images: EvaluationImages, folder: Path, on_image: Callable[[], object] = lambda: None
+) -> list[ImageScore]:
+    """Score every image, after one that only warms up.
+
+    Args:
+        codec: In evaluation mode, on the device to measure on.
+        images: What to code.
+        folder: Gets a file per image, in folders like theirs.
+        on_image: Called after each image, such as to move a progress bar.
+    """
+    files = [folder / f"{name}{SUFFIX}" for name in images.names]
+    for parent in {file.parent for file in files}:
+        parent.mkdir(parents=True, exist_ok=True)
+    score_image(codec, images.paths[0], files[0], images.names[0])
+    scores = []
+    for path, file, name in zip(images.paths, files, images.names, strict=True):
+        scores.append(score_image(codec, path, file, name))
+        on_image()
+    return scores
+
+
+def score_image(codec: HPCM, image: Path, file: Path, name: str) -> ImageScore:
+    """Code one image and measure it; nothing but the file passes from the encoder to the decoder.
+
+    Args:
+        codec: In evaluation mode.
+        image: The image.
+        file: The file to make.
+        name: What to call the image.
+
+    Raises:
+        DataError: The image cannot be read.
+        CodingError: It cannot be coded.
+    """
+    device = next(codec.parameters()).device
+    original = as_tensor(read_image(image)).unsqueeze(0)
+    x = original.to(device)
+    # Also warms up what is chosen per image size, such as the kernels of convolutions.
+    estimated_y, estimated_z = estimated_bits(codec, x)
+    try:
+        encoded, encode_seconds = timed(device, lambda: write_hpcm(codec, x, file))
+    except CodingError as error:
+        raise CodingError(f"{file}: {error}") from None  # names image and codec
+    x_hat, decode_seconds = timed(device, lambda: read_hpcm(codec, file))
+    # Scored on the CPU: a GPU's convolutions may take fewer bits, which MS-SSIM would show.
+    decoded = x_hat.float().cpu()
+    height, width = original.shape[-2:]
+    return ImageScore(
+        image=name,
+        height=height,
+        width=width,
+        file_bytes=file.stat().st_size,
+        y_bytes=len(encoded.y),
+        z_bytes=len(encoded.z),
+        estimated_y_bits=estimated_y,
+        estimated_z_bits=estimated_z,
+        psnr=psnr_8bit(original, decoded).item(),
+        ms_ssim_db=ms_ssim_db(original, decoded).item() if min(height, width) >= MS_SSIM_MIN_SIDE else None,
+        encode_seconds=encode_seconds,
+        decode_seconds=decode_seconds,
+    )
+
+
+def estimated_bits(codec: HPCM, x: Float[torch.Tensor, "1 3 H W"]) -> tuple[float, float]:
+    """Bits of y and of z by their likelihoods, with the arithmetic that coding uses."""
+    with torch.inference_mode(), reproducible(x.device):
+        likelihoods = codec(x)["likelihoods"]
+    return bits(likelihoods["y"]).item(), bits(likelihoods["z"]).item()
+
+
+def timed(device: torch.device, make: Callable[[], Made]) -> tuple[Made, float]:
+    """What ``make`` returns, and the seconds until the device has finished it."""
+    synchronize(device)
+    start = time.perf_counter()
+    made = make()
+    synchronize(device)
+    return made, time.perf_counter() - start
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

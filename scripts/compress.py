@@ -1,0 +1,6 @@
+"""Code images into .hpcm files with an exported codec."""
+
+from hpcm_spectral.app import compress
+
+if __name__ == "__main__":
+    compress()
