@@ -13,6 +13,7 @@ import torch
 from compressai.models import CompressionModel
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -165,12 +166,13 @@ def build_data_and_module(settings: RunSettings) -> tuple[ImageDataModule, Codec
     return data, CodecModule(codec, loss, recipe, stages, channels_last=settings.channels_last)
 
 
-def build_run(settings: RunSettings, folder: Path) -> Run:
+def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback] = ()) -> Run:
     """Build data, stages, model and trainer, the cheap parts first.
 
     Args:
         settings: The checked config.
         folder: The run folder.
+        callbacks: What else is to happen during training.
 
     Raises:
         UserError: A value is out of its range, or the data cannot be used.
@@ -189,7 +191,7 @@ def build_run(settings: RunSettings, folder: Path) -> Run:
         trainer_node,
         module.stages,
         logger=[csv, *build_loggers(settings, folder)],
-        callbacks=[meter, LogPhase(csv), *progress_display(), *checkpoint_callbacks(folder)],
+        callbacks=[meter, LogPhase(csv), *progress_display(), *callbacks, *checkpoint_callbacks(folder)],
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=True,
         default_root_dir=str(folder),

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
@@ -28,6 +28,16 @@ _EXPECTED = {
 }
 
 
+class SweepSettings(BaseModel):
+    """How a sweep is named and what it does with runs that exist."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str | None = None
+    on_existing: Literal["skip", "resume", "restart"] = "resume"
+    trial: int | None = None
+
+
 class RunSettings(BaseModel):
     """The top level of a training config; each group is checked against its own class."""
 
@@ -46,6 +56,7 @@ class RunSettings(BaseModel):
     init_from: str | None = None
     resume: str | None
     channels_last: bool
+    sweep: SweepSettings = SweepSettings()
 
 
 # Groups that may be empty: "off", or nothing beside the CSV file.
@@ -84,19 +95,19 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def check_settings(kind: type[Settings], cfg: Mapping[str, Any]) -> Settings:
-    """Check the keys and types of a plain config.
+def check_settings(kind: type[Settings], cfg: Mapping[str, Any], prefix: str = "") -> Settings:
+    """Check the keys and types of a plain config, whose keys stand behind ``prefix`` on the command line.
 
     Raises:
         ConfigError: A key is unknown or missing, or its value of another type; the message names the first such key.
     """
     for key in cfg:
         if key not in kind.model_fields:
-            raise ConfigError(_unknown(key, kind.model_fields))
+            raise ConfigError(_unknown(f"{prefix}{key}", [f"{prefix}{name}" for name in kind.model_fields]))
     try:
         return kind.model_validate(dict(cfg))
     except ValidationError as error:
-        raise ConfigError(_describe(error, "")) from None
+        raise ConfigError(_describe(error, prefix)) from None
 
 
 def check_config(cfg: Mapping[str, Any]) -> RunSettings:
@@ -107,6 +118,8 @@ def check_config(cfg: Mapping[str, Any]) -> RunSettings:
     Raises:
         ConfigError: Something does not fit; the message names the first such key.
     """
+    if isinstance(cfg.get("sweep"), Mapping):
+        check_settings(SweepSettings, cfg["sweep"], "sweep.")
     settings = check_settings(RunSettings, cfg)
     if not 0 <= settings.seed < 2**32:
         raise ConfigError(f"seed must lie between 0 and 2^32 - 1, got {settings.seed}.")

@@ -18,6 +18,10 @@ class ConfigError(UserError):
     """A setting is unknown, has the wrong type or an impossible value."""
 
 
+class RefusedError(ConfigError):
+    """A folder holds another's run, which stays as it is."""
+
+
 class DataError(UserError):
     """An image or a folder of images cannot be used."""
 

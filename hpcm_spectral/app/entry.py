@@ -19,9 +19,16 @@ from omegaconf.errors import OmegaConfBaseException
 from hpcm_spectral.app.hydra_errors import describe
 from hpcm_spectral.app.positionals import as_overrides
 from hpcm_spectral.app.run_folder import run_folder_for, with_saved_overrides
+from hpcm_spectral.app.sweeps.launchers import refuse_missing
+from hpcm_spectral.app.sweeps.names import job_folder, with_sweep_names
 from hpcm_spectral.errors import ConfigError, UserError
 
 log = logging.getLogger("hpcm_spectral")
+# Here, as the processes of a launcher import this module, too, before they compose a config.
+OmegaConf.register_new_resolver("hpcm_run_folder", run_folder_for, replace=True)
+OmegaConf.register_new_resolver("hpcm_job_folder", job_folder, replace=True)
+# The launchers' options here go by their plugins' own names, which Hydra has announced to refuse since its version 1.1.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 FULL_ERROR, TRACEBACK = "HYDRA_FULL_ERROR", "HPCM_SPECTRAL_TRACEBACK"
 
 
@@ -33,8 +40,34 @@ def config_folder() -> Path:
 
 
 def train() -> None:
-    """``scripts/train.py``: train a codec."""
-    _run_program("train", "hpcm_spectral.app.training_program", "train_codec")
+    """``scripts/train.py``: train a codec, or many in a sweep, which ends with a table of its jobs."""
+    try:
+        _run_program("train", "hpcm_spectral.app.training_program", "train_codec", adapt=_name_sweep)
+    finally:
+        status = _conclude_sweep()
+    if status:
+        sys.exit(status)
+
+
+def _name_sweep(arguments: list[str]) -> list[str]:
+    refuse_missing(arguments)
+    return with_sweep_names(with_saved_overrides(arguments), config_folder())
+
+
+def _conclude_sweep() -> int:
+    """Print the table of the sweep that has ended, if it was one; returns 1 if it is to be run again."""
+    session = sys.modules.get("hpcm_spectral.app.sweeps.table")
+    folder = session.SweepSession.close() if session else None
+    if session is None or folder is None:
+        return 0
+    records = session.settle(folder)
+    if not records:
+        return 0
+    left = session.undone(records)
+    print(f"\n{session.sweep_table(folder, records)}\n")
+    state = f"{len(left)} of them not done; the same command goes on with those" if left else "all done"
+    print(f"{folder}: {len(records)} job{'s' if len(records) > 1 else ''}, {state}", flush=True)
+    return 1 if left else 0
 
 
 def benchmark() -> None:
@@ -62,15 +95,24 @@ def convert_checkpoint() -> None:
     _run_program("convert_checkpoint", "hpcm_spectral.app.convert_program", "convert", ("checkpoint", "output"))
 
 
-def _run_program(config_name: str, module: str, function: str, paths: Sequence[str] = ()) -> None:
+def _run_program(
+    config_name: str,
+    module: str,
+    function: str,
+    paths: Sequence[str] = (),
+    adapt: Callable[[list[str]], list[str]] = list,
+) -> None:
     _set_up_output()
-    OmegaConf.register_new_resolver("hpcm_run_folder", run_folder_for, replace=True)
+    main_process = os.getpid()
     # Further processes of a training on several devices inherit the environment: what the user wanted must survive.
     wants_traceback = os.environ.setdefault(TRACEBACK, os.environ.get(FULL_ERROR, "0")) not in ("", "0")
     # Hydra then hands errors through instead of printing them in its own way.
     os.environ[FULL_ERROR] = "1"
 
     def task(cfg: DictConfig) -> Any:
+        if os.getpid() != main_process:
+            # A launcher's process: several jobs may write to the same terminal.
+            _set_up_output(f"[{HydraConfig.get().job.num}] ")
         # Imported here, so that Hydra's own flags (--help, --cfg) need not wait for torch.
         try:
             program = getattr(importlib.import_module(module), function)
@@ -89,7 +131,7 @@ def _run_program(config_name: str, module: str, function: str, paths: Sequence[s
         if paths:
             settings = OmegaConf.load(config_folder() / f"{config_name}.yaml").keys()
             sys.argv[1:] = as_overrides(sys.argv[1:], paths, [str(name) for name in settings])
-        sys.argv[1:] = with_saved_overrides(sys.argv[1:])
+        sys.argv[1:] = adapt(sys.argv[1:])
         _refuse_empty_groups(sys.argv[1:])
         program()
     except (UserError, HydraException, OmegaConfBaseException) as error:
@@ -125,9 +167,9 @@ def _stop(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def _set_up_output() -> None:
+def _set_up_output(prefix: str = "") -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(logging.Formatter(f"{prefix}%(message)s"))
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False

@@ -1,20 +1,22 @@
 """The run folder: where a run goes, and what it continues."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from hpcm_spectral.errors import CheckpointError, ConfigError
+from hpcm_spectral.errors import CheckpointError, ConfigError, RefusedError
 from hpcm_spectral.files import write_text
 from hpcm_spectral.training.checkpointing import FOLDER as CHECKPOINTS
 from hpcm_spectral.training.checkpointing import LAST, checkpoint_path
 
-CONFIG, OVERRIDES, SUMMARY = "config.yaml", "overrides.txt", "summary.json"
+CONFIG, OVERRIDES, SUMMARY, LOCK = "config.yaml", "overrides.txt", "summary.json", ".lock"
 AUTO = "auto"
 # What a resumed run must share with the run that it continues.
 FIXED = ("model", "phase1", "phase2", "schedule", "loss", "data", "seed", "init_from")
@@ -83,8 +85,32 @@ def checkpoint_to_resume(resume: str | None, folder: Path, *, fresh: bool = True
     return found
 
 
-def check_same_run(config: Mapping[str, Any], folder: Path) -> None:
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder; the system lets go of it when this one ends, however it ends.
+
+    Raises:
+        RefusedError: Another process is at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, is_singleton=True)
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except Timeout:
+        raise RefusedError(
+            f"A run must have its folder for itself, but another process is at work in {folder}; wait for it, or set "
+            "hydra.run.dir (of a sweep, hydra.sweep.dir)."
+        ) from None
+
+
+def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] | None = None) -> None:
     """Refuse to continue a run under another model, loss, stage or seed.
+
+    Args:
+        config: The config of the session that would continue it.
+        folder: The run folder.
+        free: Settings and groups that may differ, all others may not; None takes what does not make it another run.
 
     Raises:
         ConfigError: They differ; the message names the first such key.
@@ -98,7 +124,9 @@ def check_same_run(config: Mapping[str, Any], folder: Path) -> None:
         raise CheckpointError(f"{path} must be the config of the run to continue, but it is damaged.") from None
     new = flatten(dict(config))
     for key in sorted(old.keys() | new.keys()):
-        if key.split(".")[0] in FIXED and key not in FREE and old.get(key) != new.get(key):
+        group = key.split(".")[0]
+        fixed = group in FIXED if free is None else not {key, group} & set(free)
+        if fixed and key not in FREE and old.get(key) != new.get(key):
             raise ConfigError(
                 f"{key} must stay {_shown(old, key)} to continue the run in {folder}, got {_shown(new, key)}; start a "
                 "new run to change it."

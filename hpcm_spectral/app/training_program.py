@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
@@ -18,13 +19,17 @@ from hpcm_spectral.app.entry import config_folder
 from hpcm_spectral.app.init_from import initialise
 from hpcm_spectral.app.run_folder import (
     CONFIG,
+    LOCK,
     check_same_run,
     checkpoint_to_resume,
+    hold,
     seconds_so_far,
     write_config,
     write_summary,
 )
 from hpcm_spectral.app.samples import write_samples
+from hpcm_spectral.app.sweeps.jobs import TRAIN_LOG, read_summary, run_job
+from hpcm_spectral.app.sweeps.pruning import pruning_callbacks, was_pruned
 from hpcm_spectral.build import Run, build_run, count_parameters
 from hpcm_spectral.config import check_config, plain
 from hpcm_spectral.errors import ConfigError, UserError
@@ -35,27 +40,54 @@ from hpcm_spectral.training.checkpointing import BEST, LAST, check_fits, checkpo
 from hpcm_spectral.training.provenance import write_provenance
 
 log = logging.getLogger("hpcm_spectral")
-TRAIN_LOG = "train.log"
 
 
-def train_codec(cfg: DictConfig) -> None:
-    """Run one training from a composed config.
+def train_codec(cfg: DictConfig) -> float | None:
+    """Run one training from a composed config, or one job of a sweep.
+
+    Returns:
+        The least ``val/loss`` of a job of a sweep.
 
     Raises:
         UserError: Something that the user can mend.
     """
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode is RunMode.MULTIRUN:
+        if any(word.startswith("hydra.run.dir=") for word in hydra.overrides.hydra):
+            raise ConfigError("hydra.run.dir must be left out of a sweep, got one; its folder is hydra.sweep.dir.")
+        return run_job(cfg, folder, hydra.job.num, train_into)
+    try:
+        with hold(folder) if _is_main_process() else contextlib.nullcontext():
+            train_into(cfg, folder, plain(cfg)["resume"])
+    finally:
+        if _is_main_process():
+            _drop_if_unused(folder)
+    return None
+
+
+def train_into(cfg: DictConfig, folder: Path, resume: str | None) -> dict[str, Any]:
+    """Train into a run folder that no other process uses.
+
+    Args:
+        cfg: The composed config.
+        folder: The run folder.
+        resume: As the setting of that name.
+
+    Returns:
+        The run's summary.
+
+    Raises:
+        UserError: Something that the user can mend.
+    """
     log_existed = (folder / TRAIN_LOG).exists()
     handler = None
     try:
-        hydra = HydraConfig.get()
-        if hydra.mode is RunMode.MULTIRUN and any(word.startswith("hydra.run.dir=") for word in hydra.overrides.hydra):
-            raise ConfigError("hydra.run.dir must be left out of a sweep, got one; its folder is hydra.sweep.dir.")
         config = plain(cfg)
         settings = check_config(config)
-        checkpoint = checkpoint_to_resume(settings.resume, folder, fresh=_is_main_process())
-        if checkpoint is None and settings.resume is not None:
-            log.info("resume=auto: no checkpoint in %s, starting anew", folder)
+        checkpoint = checkpoint_to_resume(resume, folder, fresh=_is_main_process())
+        if checkpoint is None and resume is not None:
+            log.info("no checkpoint in %s, starting anew", folder)
         if checkpoint is not None:
             check_same_run(config, folder)
             saved = read_checkpoint(checkpoint)
@@ -66,7 +98,7 @@ def train_codec(cfg: DictConfig) -> None:
         # A run that continues has the weights in its checkpoint.
         fresh = settings.init_from if checkpoint is None else None
         source = None if fresh is None else read_source(fresh, "init_from")
-        run = build_run(settings, folder)
+        run = build_run(settings, folder, pruning_callbacks(settings))
         origin = {}
         if source is not None:
             initialise(run.module.codec, source, config_folder() / "model")
@@ -80,18 +112,18 @@ def train_codec(cfg: DictConfig) -> None:
             del saved  # a gigabyte for the large models, which Lightning reads again
         if not _is_main_process():
             _train(run, checkpoint)
-            return
+            return {}
         max_epochs = run.settings.trainer["max_epochs"]
         if epochs_done >= max_epochs and (folder / DESCRIPTION).exists():
             log.info("%s has its %d epochs already; raise trainer.max_epochs to go on", folder, max_epochs)
-            return
+            return read_summary(folder)
         write_config(folder, config, list(HydraConfig.get().overrides.task))
         write_provenance(folder, run.settings.seed, **origin)
         for logger in run.trainer.loggers:
             logger.log_hyperparams(config)
         _introduce(run, folder, checkpoint)
         figures = _fit(run, folder, checkpoint)
-        _finish(run, folder, figures)
+        return _finish(run, folder, figures)
     except UserError as error:
         # The console gets it as the last line. A refused run leaves no trace.
         if handler is not None and (folder / CONFIG).exists():
@@ -101,8 +133,9 @@ def train_codec(cfg: DictConfig) -> None:
         if handler is not None:
             log.removeHandler(handler)
             handler.close()
-        if _is_main_process() and not log_existed:
-            _drop_if_unused(folder)
+        if _is_main_process() and not log_existed and not (folder / CONFIG).exists():
+            with contextlib.suppress(OSError):
+                (folder / TRAIN_LOG).unlink(missing_ok=True)
 
 
 def _is_main_process() -> bool:
@@ -156,12 +189,21 @@ def _figures(run: Run, seconds: float) -> dict[str, Any]:
             key.removeprefix("spectral/"): float(value)
             for key, value in run.module.stage_metrics(run.module.latest_progress).items()
         },
+        "best_val_loss": _best_loss(run),
         "val": {key.removeprefix("val/"): value if math.isfinite(value) else None for key, value in latest.items()},
     }
 
 
-def _finish(run: Run, folder: Path, figures: dict[str, Any]) -> None:
-    """Export the best codec, decode a few photographs with it, draw, and say where everything is."""
+def _best_loss(run: Run) -> float | None:
+    """The least ``val/loss`` of all sessions; None before the first validation."""
+    for callback in run.trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None:
+            return callback.best_model_score.item()
+    return None
+
+
+def _finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
+    """Export the best codec, decode a few photographs with it, draw, and say where everything is; the summary."""
     best = checkpoint_path(folder, BEST)
     source = best if best.exists() else checkpoint_path(folder, LAST)
     if not source.exists():
@@ -185,16 +227,15 @@ def _finish(run: Run, folder: Path, figures: dict[str, Any]) -> None:
     exported = load_codec(folder).to(run.trainer.strategy.root_device)
     write_samples(exported, run.data.val_dataloader(), run.data.val_names, folder)
     pictures = write_run_figures(folder)
-    write_summary(folder, {"state": "finished", "error": None, "best_epoch": checkpoint["epoch"] + 1, **figures})
-    _conclude(folder, figures, checkpoint["epoch"] + 1, pictures)
+    state = "pruned" if was_pruned(run.trainer) else "finished"
+    summary = {"state": state, "error": None, "best_epoch": checkpoint["epoch"] + 1, **figures}
+    write_summary(folder, summary)
+    _conclude(folder, summary, pictures)
+    return summary
 
 
 def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     settings = run.settings
-    hydra = HydraConfig.get()
-    if hydra.mode is RunMode.MULTIRUN:
-        log.info("")
-        log.info("job %s: %s", hydra.job.num, hydra.job.override_dirname)
     steps = len(run.data.train_dataloader()) // run.trainer.world_size
     epochs = settings.trainer["max_epochs"]
     log.info("run folder: %s", folder)
@@ -208,10 +249,11 @@ def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
         log.info("on a CPU this model takes seconds per image and step; model=hpcm_tiny trains in minutes")
 
 
-def _conclude(folder: Path, figures: dict[str, Any], best_epoch: int, pictures: list[Path]) -> None:
+def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> None:
     val = {key: value for key, value in figures["val"].items() if value is not None}
     log.info("")
-    log.info("finished: %d epochs, %d steps, best at epoch %d", figures["epochs"], figures["steps"], best_epoch)
+    steps = "%s: %d epochs, %d steps, best at epoch %d"
+    log.info(steps, figures["state"], figures["epochs"], figures["steps"], figures["best_epoch"])
     if "psnr" in val:
         log.info("last validation: loss %.3f, %.3f bpp, PSNR %.2f dB", val["loss"], val["bpp_loss"], val["psnr"])
     if "seconds_per_step" in figures:
@@ -236,5 +278,5 @@ def _drop_if_unused(folder: Path) -> None:
     """Remove the folder that Hydra made for a run that was refused, unless something else lies in it."""
     if not (folder / CONFIG).exists():
         with contextlib.suppress(OSError):
-            (folder / TRAIN_LOG).unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()
