@@ -5,6 +5,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from hpcm_spectral.config import RunSettings, first_line
 from hpcm_spectral.data import ImageDataModule
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.files import write_text
+from hpcm_spectral.latents import PartiallyDecodable
 from hpcm_spectral.losses import RateDistortionLoss
+from hpcm_spectral.reports import write_spectral_evolution
 from hpcm_spectral.schedules import TauSchedule
 from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
 from hpcm_spectral.training import (
@@ -29,6 +32,7 @@ from hpcm_spectral.training import (
     AtomicCheckpointIO,
     CodecModule,
     RunCsvLogger,
+    SpectralDiagnostics,
     checkpoint_callbacks,
 )
 from hpcm_spectral.training.callbacks import LogPhase, ResourceMeter, progress_display
@@ -51,6 +55,7 @@ class Run:
     trainer: pl.Trainer
     meter: ResourceMeter
     csv: RunCsvLogger
+    diagnostics: SpectralDiagnostics | None
 
 
 def build_node(node: Mapping[str, Any], key: str, **supplied: Any) -> Any:
@@ -182,6 +187,7 @@ def build_run(settings: RunSettings, folder: Path) -> Run:
     steps = len(data.train_dataloader())
     csv = RunCsvLogger(folder)
     meter = ResourceMeter()
+    diagnostics = _build_diagnostics(settings, module.codec, data, folder)
     trainer_node = {**settings.trainer}
     if trainer_node.get("log_every_n_steps") is None:
         trainer_node["log_every_n_steps"] = min(MAX_LOG_INTERVAL, max(1, steps // 10))
@@ -189,7 +195,13 @@ def build_run(settings: RunSettings, folder: Path) -> Run:
         trainer_node,
         module.stages,
         logger=[csv, *build_loggers(settings, folder)],
-        callbacks=[meter, LogPhase(csv), *progress_display(), *checkpoint_callbacks(folder)],
+        callbacks=[
+            meter,
+            LogPhase(csv),
+            *progress_display(),
+            *([diagnostics] if diagnostics else []),
+            *checkpoint_callbacks(folder),
+        ],
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=True,
         default_root_dir=str(folder),
@@ -197,7 +209,27 @@ def build_run(settings: RunSettings, folder: Path) -> Run:
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
     )
-    return Run(settings, data, module, trainer, meter, csv)
+    return Run(settings, data, module, trainer, meter, csv, diagnostics)
+
+
+def _build_diagnostics(
+    settings: RunSettings, codec: torch.nn.Module, data: ImageDataModule, folder: Path
+) -> SpectralDiagnostics | None:
+    if not settings.diagnostics:
+        return None
+    if not isinstance(codec, PartiallyDecodable):
+        raise ConfigError(
+            f"model must reconstruct from its first scales (a method reconstructions) for diagnostics, got "
+            f"{type(codec).__name__}; choose another or diagnostics=off."
+        )
+    built = build_node(
+        settings.diagnostics,
+        "diagnostics",
+        folder=folder,
+        photographs=data.val_dataloader().dataset,
+        draw=partial(write_spectral_evolution, folder),
+    )
+    return _expect(built, SpectralDiagnostics, "diagnostics")
 
 
 def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:

@@ -127,10 +127,10 @@ def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) 
     write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in kept))
 
 
-def seconds_so_far(folder: Path) -> float:
-    """Training time of a run's earlier sessions."""
+def seconds_so_far(folder: Path, key: str = "seconds") -> float:
+    """Time of a run's earlier sessions: of training, or of another figure of the summary."""
     try:
-        return float(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["seconds"])
+        return float(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))[key])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
 
