@@ -22,7 +22,6 @@ from hpcm_spectral.config import RunSettings, first_line
 from hpcm_spectral.data import ImageDataModule
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.files import write_text
-from hpcm_spectral.latents import PartiallyDecodable
 from hpcm_spectral.losses import RateDistortionLoss
 from hpcm_spectral.reports import write_spectral_evolution
 from hpcm_spectral.schedules import TauSchedule
@@ -187,7 +186,12 @@ def build_run(settings: RunSettings, folder: Path) -> Run:
     steps = len(data.train_dataloader())
     csv = RunCsvLogger(folder)
     meter = ResourceMeter()
-    diagnostics = _build_diagnostics(settings, module.codec, data, folder)
+    diagnostics = None
+    if settings.diagnostics:
+        draw, photographs = partial(write_spectral_evolution, folder), data.val_dataloader().dataset
+        supplied = {"folder": folder, "codec": module.codec, "photographs": photographs, "draw": draw}
+        diagnostics = build_node(settings.diagnostics, "diagnostics", **supplied)
+        _expect(diagnostics, SpectralDiagnostics, "diagnostics")
     trainer_node = {**settings.trainer}
     if trainer_node.get("log_every_n_steps") is None:
         trainer_node["log_every_n_steps"] = min(MAX_LOG_INTERVAL, max(1, steps // 10))
@@ -210,26 +214,6 @@ def build_run(settings: RunSettings, folder: Path) -> Run:
         enable_progress_bar=sys.stderr.isatty(),
     )
     return Run(settings, data, module, trainer, meter, csv, diagnostics)
-
-
-def _build_diagnostics(
-    settings: RunSettings, codec: torch.nn.Module, data: ImageDataModule, folder: Path
-) -> SpectralDiagnostics | None:
-    if not settings.diagnostics:
-        return None
-    if not isinstance(codec, PartiallyDecodable):
-        raise ConfigError(
-            f"model must reconstruct from its first scales (a method reconstructions) for diagnostics, got "
-            f"{type(codec).__name__}; choose another or diagnostics=off."
-        )
-    built = build_node(
-        settings.diagnostics,
-        "diagnostics",
-        folder=folder,
-        photographs=data.val_dataloader().dataset,
-        draw=partial(write_spectral_evolution, folder),
-    )
-    return _expect(built, SpectralDiagnostics, "diagnostics")
 
 
 def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:

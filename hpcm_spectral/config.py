@@ -65,7 +65,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
         "enable_progress_bar",
     ),
     "logger": ("save_dir", "id", "resume", "version", "dir"),
-    "diagnostics": ("folder", "photographs", "draw"),
+    "diagnostics": ("folder", "codec", "photographs", "draw"),
 }
 
 

@@ -91,7 +91,7 @@ def read_spectral_history(folder: Path) -> SpectralHistory | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {key: file[key] for key in SHAPES}
         _check(arrays)
     # What a damaged archive raises depends on where the damage lies.

@@ -103,9 +103,7 @@ def epoch_limits(histories: Sequence[SpectralHistory]) -> tuple[float, float]:
 
 def colours() -> Colormap:
     """Cividis, perceptually uniform and made for colour-blind readers; what cannot be measured is light grey."""
-    found = matplotlib.colormaps["cividis"].copy()
-    found.set_bad("#DDDDDD")
-    return found
+    return matplotlib.colormaps["cividis"].with_extremes(bad="#DDDDDD")
 
 
 def add_colour_bar(figure: Figure, panels: list[Axes], rows: int = 1) -> None:

@@ -36,7 +36,7 @@ def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases
     limits = epoch_limits([history])
     draw_scales(maps, history, history.scales, limits)
     add_colour_bar(figure, maps)
-    rates, qualities = grid[1].subgridspec(1, 2).subplots()
+    rates, qualities = grid[1].subgridspec(1, 2).subplots(squeeze=False)[0]
     panel_of_lines(rates, history, history.bpp, title="Rate of each scale", y="bits per pixel", may_be_log=True)
     with np.errstate(divide="ignore"):
         psnr = -10 * np.log10(history.mse)

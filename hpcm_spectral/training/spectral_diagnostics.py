@@ -12,11 +12,13 @@ from jaxtyping import Float
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import nn
 from torch.utils.data import Dataset
 
 from hpcm_spectral.diagnostics import ScaleSpectra, SpectralHistory, read_spectral_history, scale_spectra
 from hpcm_spectral.diagnostics.history import FILE
-from hpcm_spectral.errors import CheckpointError
+from hpcm_spectral.errors import CheckpointError, ConfigError
+from hpcm_spectral.latents import PartiallyDecodable
 from hpcm_spectral.metrics import band_edges, radial_spectrum
 from hpcm_spectral.training.module import CodecModule
 
@@ -37,6 +39,7 @@ class SpectralDiagnostics(Callback):
         bands: Number of radial bands, at least 1.
         max_side: Photographs are cropped to this at their centre; a multiple of 64.
         folder: The run folder.
+        codec: What is trained.
         photographs: The validation photographs, [3, H, W] in [0, 1].
         draw: Draws a history and returns the picture's file; called where Weights & Biases logs.
 
@@ -45,7 +48,8 @@ class SpectralDiagnostics(Callback):
 
     Raises:
         ValueError: A setting is out of its range; the message starts with its name.
-        UserError: The folder's diagnostics are damaged, or of other photographs or bands.
+        UserError: The codec cannot reconstruct from its first scales, or the folder's diagnostics are damaged, or of
+            other photographs or bands.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class SpectralDiagnostics(Callback):
         max_side: int = 256,
         *,
         folder: Path,
+        codec: nn.Module,
         photographs: Dataset[torch.Tensor],
         draw: Callable[[SpectralHistory], Path],
     ) -> None:
@@ -64,6 +69,12 @@ class SpectralDiagnostics(Callback):
                 raise ValueError(f"{name} must be at least 1, got {value}.")
         if max_side < 1 or max_side % SIDE_MULTIPLE:
             raise ValueError(f"max_side must be a positive multiple of {SIDE_MULTIPLE}, got {max_side}.")
+        if not isinstance(codec, PartiallyDecodable):
+            raise ConfigError(
+                f"model must reconstruct from its first scales for diagnostics, got {type(codec).__name__}, which has "
+                "no method reconstructions; choose another or diagnostics=off."
+            )
+        self.codec: PartiallyDecodable = codec
         self.every_n_epochs = every_n_epochs
         self.folder = folder
         self.draw = draw
@@ -119,7 +130,7 @@ class SpectralDiagnostics(Callback):
         for photograph in self.photographs:
             x = photograph[None].to(module.device).contiguous(memory_format=module.memory_format)
             with precision.val_step_context():
-                measured.append((x, module.codec.reconstructions(precision.convert_input(x))))
+                measured.append((x, self.codec.reconstructions(precision.convert_input(x))))
         return scale_spectra(measured, len(self.band_edges) - 1)
 
 
