@@ -16,14 +16,14 @@ from matplotlib.ticker import MaxNLocator
 from hpcm_spectral.diagnostics import SpectralHistory
 from hpcm_spectral.reports.style import BLUE, new_figure, say, shortened
 
-ROW_HEIGHT, OTHER_HEIGHT = 2.1, 1.3  # inches
+ROW_HEIGHT, OTHER_HEIGHT = 2.2, 1.3  # inches
 NAME_LENGTH = 150
-NOTE_LENGTH = 175
+NOTE_LENGTH = 190
 BAR = "share of the photographs explained"
 NOTE = (
     "Colour: overlap, the share of what the photographs hold in a ring of frequencies r = √((u/H)² + (v/W)²) that "
     "the scale's contribution to the reconstruction explains. Over the scales it adds up to 1 where the "
-    "reconstruction holds all of it. Darkest: 0 or less, the scale adds nothing or works against the photographs. "
+    "reconstruction holds all of it; r is on a square-root axis. Darkest: 0 or less, the scale adds nothing or works against the photographs. "
     "Grey: they hold nothing there."
 )
 
@@ -64,8 +64,10 @@ def draw_scales(
         axes.set_ylabel("frequency r" if axes is panels[0] else "", fontsize=10)
         axes.tick_params(labelsize=9)
         axes.set_xlim(*limits)
+        # Low frequencies are where a codec works first and longest; a linear axis would leave them a sliver.
+        axes.set_yscale("function", functions=(lambda r: np.sqrt(np.maximum(r, 0)), np.square))
         axes.set_ylim(0, math.sqrt(2))
-        axes.set_yticks([0, 0.5, 1, math.sqrt(2)], ["0", "0.5", "1", "√2"])
+        axes.set_yticks([0, 0.1, 0.25, 0.5, 1, math.sqrt(2)], ["0", "0.1", "0.25", "0.5", "1", "√2"])
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         if scale not in history.scales or not len(history.epochs):
             say(axes, "no such scale" if len(history.epochs) else "not measured")

@@ -56,7 +56,7 @@ class SpectralDiagnostics(Callback):
         self,
         every_n_epochs: int = 5,
         images: int = 2,
-        bands: int = 32,
+        bands: int = 64,
         max_side: int = 256,
         *,
         folder: Path,
