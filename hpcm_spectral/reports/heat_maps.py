@@ -23,8 +23,8 @@ BAR = "share of the photographs explained"
 NOTE = (
     "Colour: overlap, the share of what the photographs hold in a ring of frequencies r = √((u/H)² + (v/W)²) that "
     "the scale's contribution to the reconstruction explains. Over the scales it adds up to 1 where the "
-    "reconstruction holds all of it; r is on a square-root axis. Darkest: 0 or less, the scale adds nothing or works against the photographs. "
-    "Grey: they hold nothing there."
+    "reconstruction holds all of it; r is on a square-root axis. Darkest: 0 or less, the scale adds nothing or works "
+    "against the photographs. Grey: they hold nothing there."
 )
 
 
