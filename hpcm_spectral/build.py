@@ -5,6 +5,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from hpcm_spectral.data import ImageDataModule
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.files import write_text
 from hpcm_spectral.losses import RateDistortionLoss
+from hpcm_spectral.reports import write_spectral_evolution
 from hpcm_spectral.schedules import TauSchedule
 from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
 from hpcm_spectral.training import (
@@ -30,6 +32,7 @@ from hpcm_spectral.training import (
     AtomicCheckpointIO,
     CodecModule,
     RunCsvLogger,
+    SpectralDiagnostics,
     checkpoint_callbacks,
 )
 from hpcm_spectral.training.callbacks import LogPhase, ResourceMeter, progress_display
@@ -52,6 +55,7 @@ class Run:
     trainer: pl.Trainer
     meter: ResourceMeter
     csv: RunCsvLogger
+    diagnostics: SpectralDiagnostics | None
 
 
 def build_node(node: Mapping[str, Any], key: str, **supplied: Any) -> Any:
@@ -184,6 +188,12 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
     steps = len(data.train_dataloader())
     csv = RunCsvLogger(folder)
     meter = ResourceMeter()
+    diagnostics = None
+    if settings.diagnostics:
+        draw, photographs = partial(write_spectral_evolution, folder), data.val_dataloader().dataset
+        supplied = {"folder": folder, "codec": module.codec, "photographs": photographs, "draw": draw}
+        diagnostics = build_node(settings.diagnostics, "diagnostics", **supplied)
+        _expect(diagnostics, SpectralDiagnostics, "diagnostics")
     trainer_node = {**settings.trainer}
     if trainer_node.get("log_every_n_steps") is None:
         trainer_node["log_every_n_steps"] = min(MAX_LOG_INTERVAL, max(1, steps // 10))
@@ -191,7 +201,14 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
         trainer_node,
         module.stages,
         logger=[csv, *build_loggers(settings, folder)],
-        callbacks=[meter, LogPhase(csv), *progress_display(), *callbacks, *checkpoint_callbacks(folder)],
+        callbacks=[
+            meter,
+            LogPhase(csv),
+            *progress_display(),
+            *([diagnostics] if diagnostics else []),
+            *callbacks,
+            *checkpoint_callbacks(folder),
+        ],
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=True,
         default_root_dir=str(folder),
@@ -199,7 +216,7 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
     )
-    return Run(settings, data, module, trainer, meter, csv)
+    return Run(settings, data, module, trainer, meter, csv, diagnostics)
 
 
 def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:

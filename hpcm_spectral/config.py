@@ -52,6 +52,7 @@ class RunSettings(BaseModel):
     optimizer: dict[str, Any]
     trainer: dict[str, Any]
     logger: dict[str, Any]
+    diagnostics: dict[str, Any]
     seed: int
     init_from: str | None = None
     resume: str | None
@@ -60,7 +61,7 @@ class RunSettings(BaseModel):
 
 
 # Groups that may be empty: "off", or nothing beside the CSV file.
-OPTIONAL_GROUPS = ("phase1", "phase2", "logger")
+OPTIONAL_GROUPS = ("phase1", "phase2", "logger", "diagnostics")
 GROUPS = ("model", "schedule", *OPTIONAL_GROUPS, "data", "loss", "optimizer", "trainer")
 # Arguments that the program supplies itself.
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
@@ -75,6 +76,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
         "enable_progress_bar",
     ),
     "logger": ("save_dir", "id", "resume", "version", "dir"),
+    "diagnostics": ("folder", "codec", "photographs", "draw"),
 }
 
 

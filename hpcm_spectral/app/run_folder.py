@@ -36,7 +36,7 @@ def run_folder_for(resume: object, default: str) -> str:
 def with_saved_overrides(arguments: list[str]) -> list[str]:
     """Command-line arguments, before them the overrides of the run that ``resume=PATH`` continues.
 
-    What is given anew replaces what was saved.
+    What is given anew replaces what was saved; ``GROUP=off`` replaces the group's settings, too.
     """
     given = {_key(argument) for argument in arguments}
     resume = next((a.partition("=")[2].strip("'\"") for a in arguments if _key(a) == "resume"), AUTO)
@@ -44,7 +44,9 @@ def with_saved_overrides(arguments: list[str]) -> list[str]:
     if resume in (AUTO, "null", "") or not saved.is_file():
         return arguments
     lines = saved.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if line and _key(line) not in given]
+    # A group that is off has no settings.
+    off = {_key(argument) for argument in arguments if argument.endswith("=off")}
+    kept = [line for line in lines if line and _key(line) not in given and _key(line).split(".")[0] not in off]
     # An experiment that sweeps would start a sweep again; this is one of its jobs.
     mode = [] if given & {"hydra.mode", "-m", "--multirun"} else ["hydra.mode=RUN"]
     return kept + mode + arguments
@@ -155,10 +157,10 @@ def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) 
     write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in kept))
 
 
-def seconds_so_far(folder: Path) -> float:
-    """Training time of a run's earlier sessions."""
+def seconds_so_far(folder: Path, key: str = "seconds") -> float:
+    """Time of a run's earlier sessions: of training, or of another figure of the summary."""
     try:
-        return float(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["seconds"])
+        return float(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))[key])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
 

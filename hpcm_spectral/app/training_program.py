@@ -40,6 +40,7 @@ from hpcm_spectral.training.checkpointing import BEST, LAST, check_fits, checkpo
 from hpcm_spectral.training.provenance import write_provenance
 
 log = logging.getLogger("hpcm_spectral")
+DIAGNOSED = "diagnostics_seconds"
 
 
 def train_codec(cfg: DictConfig) -> float | None:
@@ -151,8 +152,10 @@ def _train(run: Run, checkpoint: Path | None) -> None:
 def _fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
     """Train and return the figures; the summary says ``finished`` only once there is a codec."""
     before = seconds_so_far(folder) if checkpoint is not None else 0.0
+    if run.diagnostics is not None and checkpoint is not None:
+        run.diagnostics.seconds += seconds_so_far(folder, DIAGNOSED)
     started = time.monotonic()
-    write_summary(folder, {"state": "running", "seconds": before})
+    write_summary(folder, {"state": "running", "seconds": before, **_diagnosed(run)})
     state, reason = "trained", None
     try:
         _train(run, checkpoint)
@@ -177,6 +180,10 @@ def _fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
     return figures
 
 
+def _diagnosed(run: Run) -> dict[str, float]:
+    return {DIAGNOSED: round(run.diagnostics.seconds, 2)} if run.diagnostics is not None else {}
+
+
 def _figures(run: Run, seconds: float) -> dict[str, Any]:
     latest = {key: value.item() for key, value in run.trainer.callback_metrics.items() if key.startswith("val/")}
     return {
@@ -184,6 +191,7 @@ def _figures(run: Run, seconds: float) -> dict[str, Any]:
         "steps": run.trainer.global_step,
         "skipped_steps": int(run.module.skipped_steps),
         "seconds": round(seconds, 1),
+        **_diagnosed(run),
         **{key: round(value, 4) for key, value in run.meter.summary().items()},
         "spectral": {
             key.removeprefix("spectral/"): float(value)
@@ -258,6 +266,10 @@ def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> No
         log.info("last validation: loss %.3f, %.3f bpp, PSNR %.2f dB", val["loss"], val["bpp_loss"], val["psnr"])
     if "seconds_per_step" in figures:
         log.info("%.2f s per step, peak memory %.0f MiB", figures["seconds_per_step"], figures["peak_memory_mib"])
+    if spent := figures.get(DIAGNOSED):
+        log.info(
+            "diagnostics took %.1f s, %.1f %% of %.0f s", spent, 100 * spent / figures["seconds"], figures["seconds"]
+        )
     if figures["skipped_steps"]:
         log.info("%d steps without a finite gradient were skipped", figures["skipped_steps"])
     log.info("in %s: codec.safetensors, metrics.csv, %s", folder, ", ".join(p.name for p in pictures))

@@ -2,6 +2,7 @@
 
 from hpcm_spectral.entropy.encoded_image import EncodedImage
 from hpcm_spectral.entropy.generalized_gaussian import GeneralizedGaussianConditional, get_scale_table
+from hpcm_spectral.entropy.partial_coder import PartialCoder
 from hpcm_spectral.entropy.symbol_coder import DecodingCoder, EncodingCoder, EstimatingCoder, SymbolCoder
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "EncodingCoder",
     "EstimatingCoder",
     "GeneralizedGaussianConditional",
+    "PartialCoder",
     "SymbolCoder",
     "get_scale_table",
 ]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from hpcm_spectral.reports.curves import draw_curves
 from hpcm_spectral.reports.reconstructions import draw_reconstructions
 from hpcm_spectral.reports.run_folder import RunFolder, read_run_folder
+from hpcm_spectral.reports.spectral_evolution import FILE_NAME, draw_run_spectra
 from hpcm_spectral.reports.spectrum import draw_spectrum
 from hpcm_spectral.reports.style import save_figure
 
@@ -18,11 +19,12 @@ FIGURES: dict[str, tuple[Callable[[RunFolder], Figure | None], str]] = {
     "curves.png": (draw_curves, "metrics.csv has no rows"),
     "reconstructions.png": (draw_reconstructions, "there are no samples"),
     "spectrum.png": (draw_spectrum, "phase 1 is off and there are no samples"),
+    FILE_NAME: (draw_run_spectra, "diagnostics are off"),
 }
 
 
 def write_run_figures(run_dir: Path) -> list[Path]:
-    """Draw a run folder's ``curves.png``, ``reconstructions.png`` and ``spectrum.png`` into it.
+    """Draw a run folder's pictures, those of ``FIGURES``, into it.
 
     A picture for which the folder holds nothing is skipped and logged; its file of an earlier call, if there
     is one, stays. Each file is written whole or not at all.

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hpcm_spectral.diagnostics import SpectralHistory, read_spectral_history
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports.metrics_table import MetricsTable, read_metrics
 from hpcm_spectral.reports.truncation import Truncation, read_truncation
@@ -44,6 +45,7 @@ class RunFolder:
         phase2_plan: Epochs at which phase 2 starts and ends by the config; ``None`` where it does not say.
         metrics: The logged rows; ``None`` if there are none.
         samples: Validation photographs, perhaps none.
+        spectra: What spectral diagnostics measured; ``None`` if they were off.
     """
 
     model: str
@@ -53,6 +55,7 @@ class RunFolder:
     phase2_plan: tuple[float | None, float | None]
     metrics: MetricsTable | None
     samples: tuple[Sample, ...]
+    spectra: SpectralHistory | None = None
 
     @property
     def title(self) -> str:
@@ -95,6 +98,7 @@ def read_run_folder(path: Path) -> RunFolder:
         phase2_plan=(_number(plan.get("start_epoch")), _number(plan.get("end_epoch"))),
         metrics=metrics,
         samples=_read_samples(path / "samples" / "samples.json"),
+        spectra=read_spectral_history(path),
     )
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hpcm_spectral.reports.radial import radial_spectrum
+from hpcm_spectral.metrics import radial_spectrum
 from hpcm_spectral.reports.reconstructions import middle, read_pair
 from hpcm_spectral.reports.run_folder import RunFolder
 from hpcm_spectral.reports.style import (

@@ -4,5 +4,13 @@ from hpcm_spectral.training.checkpointing import AtomicCheckpointIO, checkpoint_
 from hpcm_spectral.training.csv_logger import RunCsvLogger
 from hpcm_spectral.training.module import CodecModule
 from hpcm_spectral.training.optimizers import AdamRecipe
+from hpcm_spectral.training.spectral_diagnostics import SpectralDiagnostics
 
-__all__ = ["AdamRecipe", "AtomicCheckpointIO", "CodecModule", "RunCsvLogger", "checkpoint_callbacks"]
+__all__ = [
+    "AdamRecipe",
+    "AtomicCheckpointIO",
+    "CodecModule",
+    "RunCsvLogger",
+    "SpectralDiagnostics",
+    "checkpoint_callbacks",
+]

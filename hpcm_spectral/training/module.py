@@ -63,6 +63,10 @@ class CodecModule(pl.LightningModule):
         """Training so far in epochs, fraction included."""
         return self.current_epoch + batch_idx / self.trainer.num_training_batches
 
+    def validated_progress(self) -> float:
+        """Training so far in epochs as a validation finds it."""
+        return self.progress(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+
     def phase(self, progress: float) -> str:
         """Name of the stages that act at ``progress``, or ``baseline``."""
         return "+".join(stage.phase for stage in self._active(Stage, progress)) or BASELINE
@@ -116,8 +120,7 @@ class CodecModule(pl.LightningModule):
         if min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
             metrics["ms_ssim_db"] = ms_ssim_db(batch, out["x_hat"])
         self.log_dict({f"val/{key}": value for key, value in metrics.items()}, batch_size=1, sync_dist=True)
-        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        self.log("epoch", self.progress(done), batch_size=1)
+        self.log("epoch", self.validated_progress(), batch_size=1)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Codec and stages in groups of their own, so that a stage can have its own learning rate."""

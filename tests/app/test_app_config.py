@@ -35,7 +35,18 @@ def test_every_experiment_composes_and_is_valid(experiment: str) -> None:
     ("group", "option"),
     [
         (g, o)
-        for g in ("model", "schedule", "phase1", "phase2", "data", "loss", "optimizer", "trainer", "logger")
+        for g in (
+            "model",
+            "schedule",
+            "phase1",
+            "phase2",
+            "data",
+            "loss",
+            "optimizer",
+            "trainer",
+            "logger",
+            "diagnostics",
+        )
         for o in options(g)
     ],
 )

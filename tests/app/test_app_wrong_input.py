@@ -56,6 +56,7 @@ UNKNOWN = {
     "+spectral.tau=0.1": "spectral is not a setting; known are",
     "model=hpcm_huge": "model must be one of hpcm_base, hpcm_base_phi, hpcm_large, hpcm_tiny, got hpcm_huge",
     "schedule=linaer": "got linaer; did you mean linear?",
+    "diagnostics.images=3": "diagnostics.images is not a setting while diagnostics is off; choose diagnostics=",
     "experiment=phase3": "experiment must be one of ablation_delta, ablation_distance, ablation_downsample, baseline, "
     "full, phase1, phase2, quickstart, got phase3",
     "experiment=null": "experiment must name an option of its group, got null",
@@ -75,6 +76,18 @@ PHASE_2 = {
     "phase2.end_epoch=1": "phase2.end_epoch must lie above start_epoch (1), got 1.",
     "phase2.lr=0": "phase2.lr must be a number above 0, or null for the codec's, got 0.",
     "phase2.detla=1": "phase2.detla is not a setting; did you mean phase2.delta?",
+}
+
+DIAGNOSTICS = {
+    "diagnostics.every_n_epochs=0": "diagnostics.every_n_epochs must be at least 1, got 0.",
+    "diagnostics.images=0": "diagnostics.images must be at least 1, got 0.",
+    "diagnostics.images=two": "diagnostics.images must be a whole number, got 'two'.",
+    "diagnostics.bands=0": "diagnostics.bands must be at least 1, got 0.",
+    "diagnostics.max_side=100": "diagnostics.max_side must be a positive multiple of 64, got 100.",
+    "diagnostics.max_side=-64": "diagnostics.max_side must be a positive multiple of 64, got -64.",
+    "diagnostics.image=3": "diagnostics.image is not a setting; did you mean diagnostics.images?",
+    "+diagnostics.folder=a": "diagnostics.folder is not a setting",
+    "diagnostics._target_=lightning.pytorch.callbacks.Timer": "diagnostics.every_n_epochs is not a setting",
 }
 
 
@@ -119,6 +132,18 @@ def test_a_wrong_setting_of_phase_2_ends_with_one_sentence(
     tmp_path: Path,
 ) -> None:
     assert_refused(run_train, capsys, tmp_path / "run", [*small_run, "phase2=inter_scale", override], sentence)
+
+
+@pytest.mark.parametrize(("override", "sentence"), DIAGNOSTICS.items())
+def test_a_wrong_setting_of_diagnostics_ends_with_one_sentence(
+    override: str,
+    sentence: str,
+    run_train: Callable[..., int],
+    small_run: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    assert_refused(run_train, capsys, tmp_path / "run", [*small_run, "diagnostics=spectral", override], sentence)
 
 
 def test_a_missing_folder_setting_is_asked_for(

@@ -15,16 +15,17 @@ from hpcm_spectral.entropy import (
     EncodingCoder,
     EstimatingCoder,
     GeneralizedGaussianConditional,
+    PartialCoder,
     SymbolCoder,
     get_scale_table,
 )
 from hpcm_spectral.entropy.generalized_gaussian import SCALE_MIN, TAIL_MASS
 from hpcm_spectral.errors import CodingError
-from hpcm_spectral.latents import ScaleLatent
-from hpcm_spectral.models.hpcm.attention import HEAD_CHANNELS
+from hpcm_spectral.latents import PartialReconstruction, ScaleLatent
+from hpcm_spectral.metrics import bits
 from hpcm_spectral.models.hpcm.context import HyperPriorOrder, ProgressiveContext
-from hpcm_spectral.models.hpcm.order import assemble
-from hpcm_spectral.models.hpcm.sizes import infer_arguments
+from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
+from hpcm_spectral.models.hpcm.sizes import checked_arguments, infer_arguments
 from hpcm_spectral.models.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import Padding, centred_padding
 from hpcm_spectral.ops.reproducible import reproducible
@@ -82,32 +83,16 @@ class HPCM(CompressionModel):
         hyper_prior_order: HyperPriorOrder = "published",
     ) -> None:
         super().__init__()
-        _check_multiple("latent_channels", latent_channels, 2 * HEAD_CHANNELS)
-        _check_multiple("hyper_channels", hyper_channels, 4)
-        for width in _check_length("widths", widths, 3):
-            _check_multiple("widths", width, 4)
-        _check_length("depths", depths, 3)
-        _check_length("context_depths_coarse", context_depths_coarse, 2)
-        _check_length("context_depths_fine", context_depths_fine, 2)
-        for name, values in (
-            ("depths", depths),
-            ("context_depths_coarse", context_depths_coarse),
-            ("context_depths_fine", context_depths_fine),
-        ):
-            if min(values) < 0:
-                raise ValueError(f"{name} must not be negative, got {list(values)}.")
-        if hyper_prior_order not in ("published", "aligned"):
-            raise ValueError(f"hyper_prior_order must be published or aligned, got {hyper_prior_order!r}.")
-        self.arguments: dict[str, Any] = {
-            "latent_channels": latent_channels,
-            "hyper_channels": hyper_channels,
-            "widths": list(widths),
-            "depths": list(depths),
-            "context_depths_coarse": list(context_depths_coarse),
-            "context_depths_fine": list(context_depths_fine),
-            "cross_attention": cross_attention,
-            "hyper_prior_order": hyper_prior_order,
-        }
+        self.arguments = checked_arguments(
+            latent_channels=latent_channels,
+            hyper_channels=hyper_channels,
+            widths=widths,
+            depths=depths,
+            context_depths_coarse=context_depths_coarse,
+            context_depths_fine=context_depths_fine,
+            cross_attention=cross_attention,
+            hyper_prior_order=hyper_prior_order,
+        )
         self.g_a = build_g_a(widths, depths, latent_channels)
         self.g_s = build_g_s(widths, depths, latent_channels)
         self.h_a = build_h_a(latent_channels, hyper_channels)
@@ -144,6 +129,31 @@ class HPCM(CompressionModel):
             "likelihoods": {"y": assemble(coder_y.likelihoods), "z": coder_z.likelihoods[0]},
             "latents": latents,
         }
+
+    @torch.no_grad()
+    def reconstructions(self, x: Float[torch.Tensor, "B 3 H W"]) -> list[PartialReconstruction]:
+        """What a decoder shows that has received the first scales only: of the others it knows the priors' means.
+
+        Args:
+            x: Images in [0, 1] of any size.
+
+        Returns:
+            Records of ``z`` (the hyper-prior alone) and of the scales ``1``, ``2`` and ``3``; the last ``x_hat`` is
+            that of ``forward`` in evaluation mode.
+        """
+        padding = centred_padding(x.shape[-2], x.shape[-1], SIZE_MULTIPLE)
+        y, z = self._analyse(x, padding)
+        coder_z = EstimatingCoder(self.entropy_model, training=False)
+        z_hat = self._code_hyper(coder_z, z, padding).to(y.dtype)
+        records, done = [], 0
+        for scale, steps in zip(("z", "1", "2", "3"), (0, *STEPS_UP_TO), strict=True):
+            coder_y = EstimatingCoder(self.entropy_model, training=False)
+            latents = self._code_latents(PartialCoder(coder_y, steps), z_hat, y, padding)
+            coded = [*coder_z.likelihoods, *coder_y.likelihoods]
+            spent = torch.stack([torch.stack([bits(image) for image in step]) for step in coded[done:]]).sum(0)
+            records.append(PartialReconstruction(scale, self._synthesise(latents, padding, y.dtype), spent))
+            done = len(coded)
+        return records
 
     @torch.inference_mode()
     def encode(self, x: Float[torch.Tensor, "1 3 H W"]) -> EncodedImage:
@@ -276,14 +286,3 @@ class HPCM(CompressionModel):
         model = HPCM(**{**infer_arguments(state_dict), **arguments})
         model.load_state_dict(state_dict)
         return model
-
-
-def _check_multiple(name: str, value: int, multiple: int) -> None:
-    if value <= 0 or value % multiple:
-        raise ValueError(f"{name} must be a positive multiple of {multiple}, got {value}.")
-
-
-def _check_length(name: str, values: Sequence[int], length: int) -> Sequence[int]:
-    if len(values) != length:
-        raise ValueError(f"{name} must hold {length} numbers, got {len(values)}: {list(values)}.")
-    return values

@@ -9,6 +9,7 @@ Letters: B batch, C channels of y, G groups, c = C / G channels of a group, h an
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -114,6 +115,8 @@ def _coding_steps() -> tuple[CodingStep, ...]:
 
 
 CODING_STEPS = _coding_steps()
+# Coded steps up to and including each scale.
+STEPS_UP_TO = tuple(accumulate(len(scale.cells) for scale in SCALES))
 
 
 @lru_cache(maxsize=128)

@@ -1,10 +1,34 @@
-"""The sizes of an HPCM from its state dict."""
+"""The sizes of an HPCM: which are possible, and which a state dict shows."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+
+from hpcm_spectral.models.hpcm.attention import HEAD_CHANNELS
+
+
+def checked_arguments(**arguments: Any) -> dict[str, Any]:
+    """All constructor arguments of :class:`HPCM` as plain values.
+
+    Raises:
+        ValueError: A number is outside its range; the message starts with the argument's name.
+    """
+    _check_multiple("latent_channels", arguments["latent_channels"], 2 * HEAD_CHANNELS)
+    _check_multiple("hyper_channels", arguments["hyper_channels"], 4)
+    for name, length in (("widths", 3), ("depths", 3), ("context_depths_coarse", 2), ("context_depths_fine", 2)):
+        values = arguments[name] = list(arguments[name])
+        _check_length(name, values, length)
+        if name == "widths":
+            for width in values:
+                _check_multiple(name, width, 4)
+        elif min(values) < 0:
+            raise ValueError(f"{name} must not be negative, got {values}.")
+    order = arguments["hyper_prior_order"]
+    if order not in ("published", "aligned"):
+        raise ValueError(f"hyper_prior_order must be published or aligned, got {order!r}.")
+    return arguments
 
 
 def infer_arguments(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
@@ -39,3 +63,13 @@ def _depths(state_dict: Mapping[str, torch.Tensor]) -> list[int]:
     """Residual blocks between the convolutions of g_a."""
     places = [int(key.split(".")[1]) for key in _convolutions(state_dict, "g_a")]
     return [following - place - 1 for place, following in itertools.pairwise(places)]
+
+
+def _check_multiple(name: str, value: int, multiple: int) -> None:
+    if value <= 0 or value % multiple:
+        raise ValueError(f"{name} must be a positive multiple of {multiple}, got {value}.")
+
+
+def _check_length(name: str, values: Sequence[int], length: int) -> None:
+    if len(values) != length:
+        raise ValueError(f"{name} must hold {length} numbers, got {len(values)}: {values}.")

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from hpcm_spectral.metrics import radial_spectrum
 from hpcm_spectral.ops import idct_2d
-from hpcm_spectral.reports import radial_spectrum
 
 
 @pytest.mark.parametrize("size", [(64, 64), (37, 90), (5, 3), (1, 1)])
