@@ -1,0 +1,47 @@
+"""Figures as people read them."""
+
+from hpcm_spectral.reports.comparison.convergence import NOT_REACHED, GroupConvergence, Spread
+
+NOTHING = "–"
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number, or a dash."""
+    return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def short(value: float | None) -> str:
+    """A number of four digits, or a dash.
+
+    >>> short(1234.5), short(0.12345), short(None)
+    ('1,234', '0.1235', '–')
+    """
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def spread_text(spread: Spread | None, digits: int) -> str:
+    """Mean and standard deviation."""
+    if spread is None:
+        return NOTHING
+    deviation = "" if spread.deviation is None else f" ± {spread.deviation:,.{digits}f}"
+    return f"{spread.mean:,.{digits}f}{deviation}"
+
+
+def reached_text(row: GroupConvergence, figure: str, digits: int) -> str:
+    """A figure that exists only where the target was reached, with how many seeds did."""
+    if row.baseline is None:
+        return NOTHING
+    if not row.reached:
+        return NOT_REACHED
+    spread = row.spread(figure)
+    if spread is None:
+        return ", ".join(sorted({run.without_time for run in row.runs if run.without_time}))
+    counted = f" ({spread.count} of {len(row.runs)})" if spread.count < len(row.runs) else ""
+    return spread_text(spread, digits) + counted
+
+
+def count(things: int, name: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{things} {name}{'' if things == 1 else 's'}"
