@@ -41,10 +41,10 @@ def as_overrides(arguments: Sequence[str], names: Sequence[str], settings: Colle
 
 
 def as_list_override(arguments: Sequence[str], name: str, settings: Collection[str]) -> list[str]:
-    """Command-line arguments with any number of paths turned into one override.
+    """Command-line arguments with any number of paths turned into one override, and values with = quoted.
 
-    >>> as_list_override(["runs/a", "runs/b c", "output=out"], "runs", ["runs", "output"])
-    ["runs=['runs/a','runs/b c']", 'output=out']
+    >>> as_list_override(["runs/a", "runs/b c", "baseline=phase1=off"], "runs", ["runs", "baseline"])
+    ["runs=['runs/a','runs/b c']", "baseline='phase1=off'"]
 
     Args:
         arguments: What came after the program's name.
@@ -55,11 +55,18 @@ def as_list_override(arguments: Sequence[str], name: str, settings: Collection[s
         ConfigError: The setting is given by name besides.
     """
     paths, rest = _paths_and_rest(arguments, settings)
+    rest = [_with_quoted_value(argument, settings) for argument in rest]
     if not paths:
         return rest
     if any(argument.startswith(f"{name}=") for argument in rest):
         raise ConfigError(f"{name} must be given once, got {paths[0]} besides; list all in {name}=[A,B].")
     return [f"{name}=[{','.join(map(quoted, paths))}]", *rest]
+
+
+def _with_quoted_value(argument: str, settings: Collection[str]) -> str:
+    """An override as it is, or with its value quoted where that, unquoted, holds what Hydra takes for a second one."""
+    key, _, value = argument.partition("=")
+    return f"{key}={quoted(value)}" if key in settings and "=" in value and value[0] not in "'\"[" else argument
 
 
 def _paths_and_rest(arguments: Sequence[str], settings: Collection[str]) -> tuple[list[str], list[str]]:

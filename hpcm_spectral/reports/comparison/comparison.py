@@ -43,7 +43,7 @@ class RunComparison:
 
     def bd_rates(self, curve: LambdaCurve) -> list[Comparison]:
         """A curve against the baseline's; nothing for that one itself or if there is none."""
-        return [] if self.base_curve in (None, curve) else against(curve, self.base_curve)  # type: ignore[arg-type]
+        return [] if self.base_curve is None or self.base_curve is curve else against(curve, self.base_curve)
 
 
 def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: int = 3) -> RunComparison:

@@ -1,19 +1,31 @@
 """The report's section on speed-up."""
 
+from collections.abc import Mapping
+
 from hpcm_spectral.reports.comparison.comparison import RunComparison
 from hpcm_spectral.reports.comparison.convergence import GroupConvergence, Spread
-from hpcm_spectral.reports.comparison.document import Block, Bullets, Section, Table, Text
-from hpcm_spectral.reports.comparison.wording import number, reached_text, spread_text
+from hpcm_spectral.reports.comparison.document import Block, Section, Table, Text
+from hpcm_spectral.reports.comparison.wording import NOTHING, number, reached_text, spread_text
 
 HEADINGS = (
     "config",
     "compared with",
     "n",
+    "reached",
     "final loss",
+    "minus baseline",
+    "mean ± sd ranges",
     "epochs to target",
     "speed-up, epochs",
     "seconds to target",
     "speed-up, seconds",
+)
+SPREADS = (
+    "Of several seeds, the target is the mean of their final losses, and the baseline's epochs are those of their mean "
+    "curve; the figures are means over the n seeds, those to the target over the seeds that reached it, with the "
+    "standard deviation (sd). 'overlap': the ranges mean ± sd of the two final losses overlap, so no difference is "
+    "shown; 'unknown': a config has one seed. 'other loss', 'other data', 'other model': the validation losses do not "
+    "compare."
 )
 
 
@@ -25,41 +37,43 @@ def convergence_section(comparison: RunComparison) -> Section:
     else:
         names = ", ".join(group.label for group in comparison.baseline.groups)
         blocks.append(Text(f"Baseline: {names} ({comparison.baseline.why})."))
-        blocks.append(Bullets((*_targets(comparison), _method(comparison.window), *_spreads(comparison))))
-        rows = tuple(_row(row) for row in comparison.convergence)
+        finals = {row.group.label: row.spread("final") for row in comparison.convergence}
+        rows = tuple(_row(row, finals) for row in comparison.convergence)
         blocks.append(Table("Convergence to the baseline's final loss", HEADINGS, rows, words=2))
+        blocks.append(Text(_method(comparison.window)))
+        blocks.append(Text(SPREADS))
+        blocks.append(Table("Targets", ("baseline", "n", "final loss", "first reached at epoch"), _targets(comparison)))
     return Section("convergence", "Convergence", tuple(blocks))
 
 
 def _method(window: int) -> str:
     smoothing = "as validated, not smoothed" if window == 1 else f"smoothed: the centred mean of {window} validations"
     return (
-        f"Losses are {smoothing}{', fewer at both ends' * (window > 1)}. Speed-up is the baseline's epochs to its final "
-        "loss over the run's to the same loss, the paper's definition; above 1 the run is faster. What counts is where "
-        "a curve first is at or below that loss, interpolated linearly between validations. Seconds are the run's, "
+        f"Losses are {smoothing}{', fewer at both ends' * (window > 1)}. Speed-up is the baseline's epochs to its "
+        "final loss over the run's to the same loss, the paper's definition; above 1 the run is faster. What counts is "
+        "where a curve first is at or below that loss, interpolated linearly between validations. Seconds are the run's, "
         "validation included, in proportion to its epochs."
     )
 
 
-def _targets(comparison: RunComparison) -> list[str]:
-    targets = {}
+def _targets(comparison: RunComparison) -> tuple[tuple[str, ...], ...]:
+    rows = {}
     for row in comparison.convergence:
-        if row.baseline is not None and row.baseline.label not in targets:
-            seeds = len(row.baseline.finished)
-            how = f", the mean of {seeds} seeds, which their mean curve reaches" if seeds > 1 else ", which it reaches"
-            targets[row.baseline.label] = (
-                f"Target of {row.baseline.label}: final loss {number(row.target, 4)}{how} at epoch {number(row.epochs, 2)}."
-            )
-    return list(targets.values())
+        if (base := row.baseline) is not None:
+            rows[base.label] = (base.label, str(len(base.finished)), number(row.target, 4), number(row.epochs, 2))
+    return tuple(rows.values())
 
 
-def _row(row: GroupConvergence) -> tuple[str, ...]:
+def _row(row: GroupConvergence, finals: Mapping[str, Spread | None]) -> tuple[str, ...]:
     base = "(baseline)" if row.baseline is row.group else row.baseline.label if row.baseline else row.reason
+    base_loss = finals[row.baseline.label] if row.baseline and row.baseline is not row.group else None
     return (
         row.group.label,
         base,
         str(len(row.runs)),
+        str(row.reached) if row.baseline else NOTHING,
         spread_text(row.spread("final"), 3),
+        *_difference(row.spread("final"), base_loss),
         reached_text(row, "epochs", 2),
         reached_text(row, "speed_up", 2),
         reached_text(row, "seconds", 0),
@@ -67,20 +81,11 @@ def _row(row: GroupConvergence) -> tuple[str, ...]:
     )
 
 
-def _spreads(comparison: RunComparison) -> list[str]:
-    """Whether final losses differ by more than their spread, where there is any."""
-    finals = {row.group.label: row.spread("final") for row in comparison.convergence}
-    notes = []
-    for row in comparison.convergence:
-        if row.baseline is None or row.baseline is row.group:
-            continue
-        own, base = finals[row.group.label], finals[row.baseline.label]
-        if isinstance(own, Spread) and isinstance(base, Spread) and own.deviation is not None and base.deviation is not None:
-            difference = own.mean - base.mean
-            apart = abs(difference) > own.deviation + base.deviation
-            verdict = "do not overlap" if apart else "overlap, so no difference is shown"
-            notes.append(
-                f"{row.group.label}: final loss {difference:+.3f} against {row.baseline.label}; the ranges mean ± "
-                f"standard deviation (n = {own.count} and {base.count}) {verdict}."
-            )
-    return notes
+def _difference(own: Spread | None, base: Spread | None) -> tuple[str, str]:
+    """Difference of two final losses, and whether it is larger than their spreads."""
+    if own is None or base is None:
+        return NOTHING, NOTHING
+    difference = own.mean - base.mean
+    if own.deviation is None or base.deviation is None:
+        return f"{difference:+.3f}", "unknown"
+    return f"{difference:+.3f}", "apart" if abs(difference) > own.deviation + base.deviation else "overlap"

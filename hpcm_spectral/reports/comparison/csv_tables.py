@@ -28,7 +28,9 @@ def _csv(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _runs(comparison: RunComparison) -> Iterable[Sequence[Any]]:
-    measures = [f"{when}_{name}" for when in ("final", "best") for name in ("epoch", "loss", "bpp", "psnr", "ms_ssim_db")]
+    measures = [
+        f"{when}_{name}" for when in ("final", "best") for name in ("epoch", "loss", "bpp", "psnr", "ms_ssim_db")
+    ]
     keys = comparison.differing
     yield ["run", "config", "folder", "state", "seed", "epochs", "seconds", "sessions", *measures, *keys]
     labels = {run.name: group.label for group in comparison.groups for run in group.runs}
@@ -46,7 +48,18 @@ def _cells(validation: Validation | None) -> list[float | None]:
 def _convergence(comparison: RunComparison) -> Iterable[Sequence[Any]]:
     """A row per run, then one per config with the mean, standard deviation and number of values of each figure."""
     figures = [f"{name}{of}" for name in FIGURES for of in ("", "_deviation", "_n")]
-    yield ["level", "config", "run", "seed", "baseline", "target_loss", "baseline_epochs", "smoothing", *figures, "note"]
+    yield [
+        "level",
+        "config",
+        "run",
+        "seed",
+        "baseline",
+        "target_loss",
+        "baseline_epochs",
+        "smoothing",
+        *figures,
+        "note",
+    ]
     for row in comparison.convergence:
         facts = [row.baseline.label if row.baseline else "", row.target, row.epochs, comparison.window]
         for run in row.runs:

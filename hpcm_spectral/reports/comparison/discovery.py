@@ -82,6 +82,6 @@ def _below(folder: Path) -> tuple[list[Path], list[LeftOut]]:
     return runs, left_out
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """A sorting key by which job 10 follows job 9."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path))]
+def _natural(path: Path) -> list[tuple[float, str]]:
+    """A sorting key by which job 10 follows job 9, and 0.0035 precedes 0.013."""
+    return [(float(p), "") if p[:1].isdecimal() else (-1.0, p) for p in re.split(r"([0-9]+(?:\.[0-9]+)?)", str(path))]

@@ -1,6 +1,6 @@
 """Curves of several runs in one panel, and their points of rate and distortion."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,16 +24,16 @@ from hpcm_spectral.reports.style import (
     VERMILION,
     name_axes,
     new_figure,
-    shortened,
 )
 
 # As wide as a column of the page: on a phone the letters shrink to half, not to a quarter.
-WIDTH, HEIGHT, LINE_HEIGHT = 7.0, 4.2, 0.21
+WIDTH, HEIGHT, LINE_HEIGHT = 5.6, 3.6, 0.21
 SKY = "#56B4E9"
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, BLACK, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FEW_POINTS = 30
-LABELS = {1: 70, 2: 34}
+# Characters of a legend's entry that fit where two stand side by side.
+HALF_LABEL = 25
 
 
 def draw_validation_of(groups: Sequence[Group], key: str, *, title: str, y: str, may_be_log: bool) -> Figure | None:
@@ -72,7 +72,8 @@ def _draw(
     drawn = [index for index, own in enumerate(series) if any(len(one.values) for one in own)]
     if not drawn:
         return None
-    figure, axes = _panel(len(drawn), title=title, x="epoch", y=y)
+    labels = [_counted(groups[index]) for index in drawn]
+    figure, axes = _panel(labels, title=title, x="epoch", y=y)
     for index in drawn:
         for one in series[index]:
             marker = MARKERS[index % len(MARKERS)] if len(one.values) <= FEW_POINTS else ""
@@ -80,7 +81,7 @@ def _draw(
     values = np.concatenate([one.values for own in series for one in own])
     if may_be_log and values.min() > 0:
         log_if_wide(axes, values)
-    _legend(figure, [(index, _counted(groups[index])) for index in drawn])
+    _legend(figure, drawn, labels)
     return figure
 
 
@@ -96,24 +97,25 @@ def draw_rate_distortion_of(curves: Sequence[LambdaCurve], key: str, *, title: s
     drawn = [(index, curve.curve) for index, curve in enumerate(curves) if key in curve.curve.results]
     if not drawn:
         return None
-    figure, axes = _panel(len(drawn), title=title, x="estimated bits per pixel", y=y)
+    labels = [curve.label for _, curve in drawn]
+    figure, axes = _panel(labels, title=title, x="estimated bits per pixel", y=y)
     for index, curve in drawn:
         order = np.argsort(curve.bpp)
         axes.plot(curve.bpp[order], curve.quality(key)[order], **_style(index), marker=MARKERS[index % len(MARKERS)])
-    _legend(figure, [(index, curve.label) for index, curve in drawn])
+    _legend(figure, [index for index, _ in drawn], labels)
     return figure
 
 
-def _panel(entries: int, *, title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    rows = -(-entries // _columns(entries))
-    figure = new_figure(HEIGHT + LINE_HEIGHT * rows, WIDTH)
+def _panel(labels: Sequence[str], *, title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    """A figure with room for a legend of ``labels`` below its panel."""
+    figure = new_figure(HEIGHT + LINE_HEIGHT * -(-len(labels) // _columns(labels)), WIDTH)
     axes = figure.subplots()
     name_axes(axes, title=title, x=x, y=y)
     return figure, axes
 
 
-def _columns(entries: int) -> int:
-    return 1 if entries <= 3 else 2
+def _columns(labels: Sequence[str]) -> int:
+    return 1 if len(labels) <= 3 or max(map(len, labels)) > HALF_LABEL else 2
 
 
 def _style(index: int) -> dict[str, Any]:
@@ -123,22 +125,14 @@ def _style(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": dashes, "linewidth": 1.6, "markersize": 5}
 
 
-def _legend(figure: Figure, entries: Iterable[tuple[int, str]]) -> None:
-    entries = list(entries)
-    columns = _columns(len(entries))
+def _legend(figure: Figure, indices: Sequence[int], labels: Sequence[str]) -> None:
     handles = [
         # A pair of dollars would be set as mathematics.
-        Line2D(
-            [],
-            [],
-            **_style(index),
-            marker=MARKERS[index % len(MARKERS)],
-            label=shortened(label, LABELS[columns]).replace("$", r"\$"),
-        )
-        for index, label in entries
+        Line2D([], [], **_style(index), marker=MARKERS[index % len(MARKERS)], label=label.replace("$", r"\$"))
+        for index, label in zip(indices, labels, strict=True)
     ]
     figure.legend(
-        handles=handles, loc="outside lower left", ncol=columns, frameon=False, fontsize=10, handlelength=4.0
+        handles=handles, loc="outside lower left", ncol=_columns(labels), frameon=False, fontsize=10, handlelength=4.0
     )
 
 

@@ -95,7 +95,9 @@ def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Baseline | N
                 f"{labels}."
             )
         if not (finished := [group for group in chosen if group.finished]):
-            raise ConfigError(f"baseline must be a finished run, got {wanted}, whose state is {chosen[0].runs[0].state}.")
+            raise ConfigError(
+                f"baseline must be a finished run, got {wanted}, whose state is {chosen[0].runs[0].state}."
+            )
         return Baseline(tuple(finished), f"as asked for with baseline={wanted}")
     if not usable:
         return None

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcm_spectral.reports.comparison.groups import Baseline, Group
@@ -50,7 +50,7 @@ class LambdaCurve:
     @property
     def curve(self) -> Curve:
         """Its rates, and the measures that all points have."""
-        columns = {
+        columns: Mapping[str, Sequence[float | None]] = {
             "bpp": [point.bpp for point in self.points],
             PSNR: [point.psnr for point in self.points],
             MS_SSIM_DB: [point.ms_ssim for point in self.points],

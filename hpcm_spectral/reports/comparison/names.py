@@ -31,7 +31,9 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 def _without_shared_overrides(names: list[str]) -> list[str]:
     parts = [name.split(",") for name in names]
-    shared = {part for part in parts[0] if "=" in part and all(part in other for other in parts)} if parts[1:] else set()
+    shared = (
+        {part for part in parts[0] if "=" in part and all(part in other for other in parts)} if parts[1:] else set()
+    )
     shorter = [",".join(part for part in own if part not in shared) for own in parts]
     return shorter if all(shorter) and len(set(shorter)) == len(set(names)) else names
 
@@ -68,8 +70,8 @@ def common_label(names: Sequence[str], keys: str, values: Sequence[object]) -> s
     'tau=0.1'
     """
     stripped = {_without(name, keys, value) for name, value in zip(names, values, strict=True)}
-    shared = stripped.pop() if len(stripped) == 1 else os.path.commonprefix(list(names)).rstrip(",_-. /=")
-    return shared or f"{names[0]}, …"
+    start = os.path.commonprefix(list(names))  # noqa: RUF071  of the letters, not of a path
+    return (stripped.pop() if len(stripped) == 1 else start.rstrip(",_-. /=")) or f"{names[0]}, …"
 
 
 def _without(name: str, keys: str, value: object) -> str:

@@ -85,7 +85,9 @@ def rate_distortion_section(comparison: RunComparison) -> Section:
     for name, quality, title in (("rd_psnr", PSNR_RGB, "PSNR"), ("rd_ms_ssim", MS_SSIM_DB, "MS-SSIM")):
         figure = draw_rate_distortion_of(comparison.curves, quality, title=f"{title} over rate", y="dB")
         if figure is not None:
-            caption = f"{title} over estimated bits per pixel, a point per lambda, mean over seeds, each run at its least loss."
+            caption = (
+                f"{title} over estimated bits per pixel: a point per lambda, each run at its least loss, mean of seeds."
+            )
             pictures.append(picture(name, figure, caption))
     rows = tuple(
         (
@@ -110,7 +112,7 @@ def _bd_rates(comparison: RunComparison) -> list[str]:
         return ["No BD-rate: the baseline was trained for one lambda only, which makes no curve."]
     lines = [
         f"BD-rate is the mean difference of rate at equal quality against {base.label}; negative where a curve needs "
-        "fewer bits. It is of estimated rates on validation crops; scripts/evaluate.py gives that of real files."
+        "fewer bits. It is of estimated rates in validation; scripts/evaluate.py gives that of real files."
     ]
     for curve in comparison.curves:
         lines += [f"{curve.label}: {sentence}" for sentence in sentences(comparison.bd_rates(curve))]

@@ -2,9 +2,9 @@
 
 import base64
 import re
-from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from hpcm_spectral.reports.comparison.document import Block, Bullets, Document, Gallery, Picture, Table, Text
 
@@ -26,7 +26,7 @@ def as_html(document: Document) -> str:
         "table": lambda block: isinstance(block, Table),
         "gallery": lambda block: isinstance(block, Gallery),
     }
-    environment.filters["data_uri"] = _data_uri
+    environment.filters |= {"data_uri": _data_uri, "breakable": _breakable}
     return environment.get_template("report.html.j2").render(document=document, generator=GENERATOR)
 
 
@@ -50,7 +50,9 @@ def _block(block: Block) -> str:
             table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
             return f"**{_escaped(block.caption)}**\n\n{table}"
         case Gallery():
-            return "\n\n".join(f"![{_escaped(p.caption)}]({p.name}.png)\n\n{_escaped(p.caption)}" for p in block.pictures)
+            return "\n\n".join(
+                f"![{_escaped(p.caption)}]({p.name}.png)\n\n{_escaped(p.caption)}" for p in block.pictures
+            )
 
 
 def _escaped(text: str) -> str:
@@ -67,6 +69,11 @@ def _data_uri(picture: Picture) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
 
 
-def is_report(html: Sequence[str] | str) -> bool:
+def _breakable(text: str) -> Markup:
+    """Text that may be broken after commas and slashes."""
+    return Markup(re.sub("([,/])", r"\1<wbr>", str(escape(text))))
+
+
+def is_report(html: str) -> bool:
     """Whether a page was made here."""
     return f'<meta name="generator" content="{GENERATOR}">' in html

@@ -28,10 +28,10 @@ def report_document(comparison: RunComparison, when: datetime) -> Document:
         f"{count(len(comparison.left_out), 'folder')} left out. Baseline: {baseline}.",
     )
     sections = [
-        runs_section(comparison),
         convergence_section(comparison),
         rate_distortion_section(comparison),
         *run_picture_sections(comparison),
+        runs_section(comparison),
         reading_section(comparison),
         left_out_section(comparison),
     ]

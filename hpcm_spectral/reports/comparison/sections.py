@@ -6,8 +6,8 @@ from hpcm_spectral.reports.comparison.runs import LOSS
 from hpcm_spectral.reports.comparison.wording import NOTHING, count, number, short
 
 PAPER = (
-    "The paper behind these regularizers reports gains on true hierarchies; on single-scale codecs, HPCM among them, its "
-    "table 10 shows no gain and sometimes a loss."
+    "The paper behind these regularizers reports gains on true hierarchies; on single-scale codecs, HPCM among them, "
+    "its table 10 shows no gain and sometimes a loss."
 )
 
 
@@ -60,7 +60,7 @@ def _notes(comparison: RunComparison) -> list[str]:
         )
     for run in comparison.runs:
         if lost := run.validation(LOSS).left_out:
-            notes.append(f"{run.name}: {count(lost, 'validation')} had no finite loss and {'is' if lost == 1 else 'are'} left out.")
+            notes.append(f"{run.name}: {count(lost, 'validation')} without a finite loss left out.")
     if resumed := [run.name for run in comparison.runs if run.sessions > 1]:
         notes.append(
             f"Resumed, so that seconds may be too few (a session that was killed is not counted): {', '.join(resumed)}."

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from hpcm_spectral.flatten import flatten
 
 Settings = Mapping[str, Any]
-OFF, ABSENT, NOT_ASKED = "off", "absent", "–"
+OFF, ABSENT, NOT_ASKED = "off", "absent", "-"
 # What says where a run writes and how it is watched, not what it trains.
 IGNORED_GROUPS = ("hydra", "paths", "logger", "resume", "sweep", "diagnostics")
 IGNORED_KEYS = ("seed", "data.num_workers", "data.cache_mb", "data.pin_memory", "trainer.log_every_n_steps")

@@ -2,7 +2,7 @@
 
 from hpcm_spectral.reports.comparison.convergence import NOT_REACHED, GroupConvergence, Spread
 
-NOTHING = "–"
+NOTHING = "-"
 
 
 def number(value: float | None, digits: int) -> str:
@@ -14,7 +14,7 @@ def short(value: float | None) -> str:
     """A number of four digits, or a dash.
 
     >>> short(1234.5), short(0.12345), short(None)
-    ('1,234', '0.1235', '–')
+    ('1,234', '0.1235', '-')
     """
     if value is None:
         return NOTHING
@@ -30,7 +30,7 @@ def spread_text(spread: Spread | None, digits: int) -> str:
 
 
 def reached_text(row: GroupConvergence, figure: str, digits: int) -> str:
-    """A figure that exists only where the target was reached, with how many seeds did."""
+    """A figure that exists only where the target was reached."""
     if row.baseline is None:
         return NOTHING
     if not row.reached:
@@ -38,8 +38,8 @@ def reached_text(row: GroupConvergence, figure: str, digits: int) -> str:
     spread = row.spread(figure)
     if spread is None:
         return ", ".join(sorted({run.without_time for run in row.runs if run.without_time}))
-    counted = f" ({spread.count} of {len(row.runs)})" if spread.count < len(row.runs) else ""
-    return spread_text(spread, digits) + counted
+    # Some seeds' seconds may not compare although they reached it.
+    return spread_text(spread, digits) + f" (n = {spread.count})" * (spread.count < row.reached)
 
 
 def count(things: int, name: str) -> str:
