@@ -51,8 +51,8 @@ def _method(window: int) -> str:
     return (
         f"Losses are {smoothing}{', fewer at both ends' * (window > 1)}. Speed-up is the baseline's epochs to its "
         "final loss over the run's to the same loss, the paper's definition; above 1 the run is faster. What counts is "
-        "where a curve first is at or below that loss, interpolated linearly between validations. Seconds are the run's, "
-        "validation included, in proportion to its epochs."
+        "where a curve first is at or below that loss, interpolated linearly between validations. Seconds are "
+        "the run's, validation included, in proportion to its epochs."
     )
 
 

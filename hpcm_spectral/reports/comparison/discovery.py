@@ -51,14 +51,16 @@ def find_run_folders(given: Sequence[str]) -> tuple[list[Path], list[LeftOut]]:
 
 
 def _matches(pattern: str) -> list[Path]:
+    if not pattern.strip():
+        raise ConfigError("runs must name folders that exist, but nothing is no name; . is the current folder.")
     path = Path(pattern).expanduser()
     if path.is_dir():
         return [path]
     if path.exists():
         raise ConfigError(f"runs must name folders, but {pattern} is a file; name the run's folder.")
     folders = [match for name in glob.glob(str(path), recursive=True) if (match := Path(name)).is_dir()]  # noqa: PTH207
-    if not pattern.strip() or not folders:
-        raise ConfigError(f"runs must name folders that exist, but {pattern or 'nothing'} matches none; check it.")
+    if not folders:
+        raise ConfigError(f"runs must name folders that exist, but {pattern} matches none; check it.")
     return sorted(folders, key=_natural)
 
 

@@ -1,6 +1,7 @@
 """The report: all of its files, and where they go."""
 
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hpcm_spectral.reports.comparison.picture_sections import PICTURES, rate_dis
 from hpcm_spectral.reports.comparison.render import as_html, as_markdown, is_report
 from hpcm_spectral.reports.comparison.sections import left_out_section, reading_section, runs_section
 from hpcm_spectral.reports.comparison.wording import count
+from hpcm_spectral.reports.wording import one_line
 
 PAGE, MARKDOWN = "report.html", "report.md"
 
@@ -71,11 +73,26 @@ def write_report(folder: Path, comparison: RunComparison, when: datetime) -> lis
 
     Returns:
         The names of the files.
+
+    Raises:
+        ConfigError: The folder cannot be written.
     """
     document = report_document(comparison, when)
     files: dict[str, str | bytes] = {**csv_tables(comparison), MARKDOWN: as_markdown(document)}
     files |= {f"{picture.name}.png": picture.png for picture in document.pictures}
     files[PAGE] = as_html(document)
+    try:
+        _put(files, folder)
+    except OSError as error:
+        # The system names a temporary file.
+        raise ConfigError(
+            f"output must be a folder that can be written, but {folder} cannot: {error.strerror or one_line(error)}; "
+            "choose another."
+        ) from error
+    return list(files)
+
+
+def _put(files: Mapping[str, str | bytes], folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
         for name, content in files.items():
@@ -86,4 +103,3 @@ def write_report(folder: Path, comparison: RunComparison, when: datetime) -> lis
             (folder / stale).unlink(missing_ok=True)
         for name in files:
             (Path(beside) / name).replace(folder / name)
-    return list(files)
