@@ -24,8 +24,8 @@ SPREADS = (
     "Of several seeds, the target is the mean of their final losses, and the baseline's epochs are those of their mean "
     "curve; the figures are means over the n seeds, those to the target over the seeds that reached it, with the "
     "standard deviation (sd). 'overlap': the ranges mean ± sd of the two final losses overlap, so no difference is "
-    "shown; 'apart': they do not; 'unknown': a config has one seed. 'other loss', 'other data', 'other model': the validation losses do not "
-    "compare."
+    "shown; 'apart': they do not; 'unknown': a config has one seed. 'other loss', 'other data', 'other model': the "
+    "validation losses do not compare."
 )
 
 

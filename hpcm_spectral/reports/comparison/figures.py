@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from hpcm_spectral.reports.comparison.groups import Group
 from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve
@@ -74,6 +75,7 @@ def _draw(
         return None
     labels = [_counted(groups[index]) for index in drawn]
     figure, axes = _panel(labels, title=title, x="epoch", y=y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for index in drawn:
         for one in series[index]:
             marker = MARKERS[index % len(MARKERS)] if len(one.values) <= FEW_POINTS else ""

@@ -70,8 +70,8 @@ def _data_uri(picture: Picture) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Text that may be broken after commas and slashes."""
-    return Markup(re.sub("([,/])", r"\1<wbr>", str(escape(text))))
+    """Text that may be broken where names of runs and folders have their parts."""
+    return Markup("<wbr>".join(map(escape, re.split(r"(?<=[,/_=])(?=.)", text))))
 
 
 def is_report(html: str) -> bool:

@@ -23,11 +23,10 @@ def report_document(comparison: RunComparison, when: datetime) -> Document:
     """The report of a comparison."""
     finished = sum(run.finished for run in comparison.runs)
     number = len(comparison.runs)
-    baseline = ", ".join(group.label for group in comparison.baseline.groups) if comparison.baseline else "none"
     lead = (
         f"Made on {when:%Y-%m-%d at %H:%M} from {', '.join(comparison.given)}.",
         f"{count(number, 'run')} of {count(len(comparison.groups), 'config')}, {finished} finished; "
-        f"{count(len(comparison.left_out), 'folder')} left out. Baseline: {baseline}.",
+        f"{count(len(comparison.left_out), 'folder')} left out.",
     )
     sections = [
         convergence_section(comparison),
