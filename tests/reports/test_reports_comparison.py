@@ -95,11 +95,26 @@ def test_several_seeds(tmp_path: Path) -> None:
     assert (full.target, full.epochs) == (CLOSE(5), CLOSE(3))
     assert [run.epochs for run in base.runs] == [CLOSE(2.5), None]
     assert (base.reached, full.reached) == (1, 2)
+    assert (base.mean.epochs, base.mean.speed_up) == (CLOSE(3), CLOSE(1))
+    # The mean curve of the others: 9.5 6 3.5.
+    assert (full.mean.epochs, full.mean.speed_up) == (CLOSE(2.4), CLOSE(3 / 2.4))
     assert [run.speed_up for run in full.runs] == [CLOSE(3 / 2), CLOSE(3 / 2.5)]
     spread = full.spread("speed_up")
     assert spread is not None
     # Of 1.5 and 1.2: mean 1.35, and a deviation of 0.3 / sqrt(2).
     assert (spread.mean, spread.deviation, spread.count) == (CLOSE(1.35), CLOSE(0.3 / 2**0.5), 2)
+
+
+def test_a_lucky_seed_is_no_speed_up(tmp_path: Path) -> None:
+    """Each seed is slower than the baseline's; the one that is lucky in both reaches the mean of the baseline's."""
+    for seed, offset in ((1, 0), (2, 10)):
+        write_run(tmp_path / f"base-s{seed}", [20 + offset, 12 + offset, 4 + offset], seed=seed, seconds=30)
+        losses = [21 + offset, 13 + offset, 5 + offset]
+        write_run(tmp_path / f"slow-s{seed}", losses, seed=seed, seconds=30, config={"phase1": ON})
+    slow = compared(tmp_path, baseline=None).convergence[1]
+    assert slow.target == CLOSE(9)
+    assert [run.speed_up for run in slow.runs] == [CLOSE(3 / 2.5), None]
+    assert (slow.mean.epochs, slow.mean.speed_up, slow.mean.time_speed_up) == (None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -31,27 +31,36 @@ class Spread:
     count: int
 
 
-@dataclass(frozen=True)
-class RunConvergence:
-    """One run against its baseline.
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """A curve against its baseline.
 
     Attributes:
-        run: The run.
         final: Its smoothed loss at the last validation.
-        epochs: To the baseline's final loss; None if it was not reached.
+        epochs: To the baseline's final loss; None if it was not reached or there is no baseline.
         speed_up: Epochs of the baseline over these.
         seconds: To the same loss; None if it was not reached or the time does not compare.
         time_speed_up: Seconds of the baseline over these.
         without_time: Why there are no seconds although the loss was reached, or nothing.
     """
 
-    run: ComparedRun
     final: float
-    epochs: float | None
-    speed_up: float | None
-    seconds: float | None
-    time_speed_up: float | None
+    epochs: float | None = None
+    speed_up: float | None = None
+    seconds: float | None = None
+    time_speed_up: float | None = None
     without_time: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConvergence(Reach):
+    """One run's curve.
+
+    Attributes:
+        run: The run.
+    """
+
+    run: ComparedRun
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,8 @@ class GroupConvergence:
         baseline: Their baseline; None if there is none.
         target: The baseline's smoothed final loss, of several seeds its mean; None without a baseline.
         epochs: The baseline's epochs to it; None without a baseline.
+        mean: The mean curve of the finished runs. A mean of only those that reached the target would flatter a config
+            whose other seeds never did.
         runs: The finished runs.
         reason: Why there is no baseline, or nothing.
     """
@@ -71,6 +82,7 @@ class GroupConvergence:
     baseline: Group | None
     target: float | None
     epochs: float | None
+    mean: Reach
     runs: tuple[RunConvergence, ...]
     reason: str = ""
 
@@ -92,24 +104,27 @@ def converge(groups: Sequence[Group], baseline: Baseline, window: int) -> list[G
         baseline: What to compare with.
         window: How many validations a smoothed one averages, odd.
     """
-    found = []
-    for group in groups:
-        if not group.finished:
-            continue
-        curves = {run.name: smoothed(run.validation(LOSS), window) for run in group.finished}
-        base = baseline.of(group)
-        if base is None:
-            runs = [RunConvergence(run, _last(curves[run.name]), None, None, None, None) for run in group.finished]
-            found.append(GroupConvergence(group, None, None, None, tuple(runs), baseline.reason_against(group)))
-            continue
-        reference = mean_curve([smoothed(run.validation(LOSS), window) for run in base.finished])
-        target = _last(reference)
-        # Where a noisy baseline touches its final loss earlier, that counts for it as it does for the others.
-        epochs = epochs_to(reference, target)
-        assert epochs is not None
-        runs = [_against(run, curves[run.name], base, target, epochs) for run in group.finished]
-        found.append(GroupConvergence(group, base, target, epochs, tuple(runs)))
-    return found
+    return [_converge(group, baseline, window) for group in groups if group.finished]
+
+
+def _converge(group: Group, baseline: Baseline, window: int) -> GroupConvergence:
+    curves = [smoothed(run.validation(LOSS), window) for run in group.finished]
+    base = baseline.of(group)
+    if base is None:
+        runs = tuple(RunConvergence(run=r, final=_last(c)) for r, c in zip(group.finished, curves, strict=True))
+        mean = Reach(final=_last(mean_curve(curves)))
+        return GroupConvergence(group, None, None, None, mean, runs, baseline.reason_against(group))
+    reference = mean_curve([smoothed(run.validation(LOSS), window) for run in base.finished])
+    target = _last(reference)
+    # Where a noisy baseline touches its final loss earlier, that counts for it as it does for the others.
+    epochs = epochs_to(reference, target)
+    assert epochs is not None
+    runs = tuple(
+        RunConvergence(run=run, **vars(_against([run], curve, base, target, epochs)))
+        for run, curve in zip(group.finished, curves, strict=True)
+    )
+    mean = _against(group.finished, mean_curve(curves), base, target, epochs)
+    return GroupConvergence(group, base, target, epochs, mean, runs)
 
 
 def smoothed(series: Series, window: int) -> Series:
@@ -152,32 +167,33 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(statistics.fmean(values), statistics.stdev(values) if values[1:] else None, len(values))
 
 
-def _against(run: ComparedRun, curve: Series, base: Group, target: float, base_epochs: float) -> RunConvergence:
+def _against(runs: Sequence[ComparedRun], curve: Series, base: Group, target: float, base_epochs: float) -> Reach:
+    """The curve of a run, or the mean curve of several."""
     final, epochs = _last(curve), epochs_to(curve, target)
     if epochs is None:
-        return RunConvergence(run, final, None, None, None, None)
+        return Reach(final=final)
     speed_up = base_epochs / epochs
-    if reason := _without_time(run, base):
-        return RunConvergence(run, final, epochs, speed_up, None, None, reason)
-    seconds = epochs * _seconds_per_epoch(run)
-    base_seconds = base_epochs * statistics.fmean(map(_seconds_per_epoch, base.finished))
-    return RunConvergence(run, final, epochs, speed_up, seconds, base_seconds / seconds)
+    if reason := _without_time(runs, base):
+        return Reach(final=final, epochs=epochs, speed_up=speed_up, without_time=reason)
+    seconds = epochs * _seconds_per_epoch(runs)
+    time_speed_up = base_epochs * _seconds_per_epoch(base.finished) / seconds
+    return Reach(final=final, epochs=epochs, speed_up=speed_up, seconds=seconds, time_speed_up=time_speed_up)
 
 
-def _without_time(run: ComparedRun, base: Group) -> str:
-    """Why a run's seconds do not compare with its baseline's, if they do not."""
-    involved = (run, *base.finished)
-    if not all(other.seconds and other.epochs for other in involved):
+def _without_time(runs: Sequence[ComparedRun], base: Group) -> str:
+    """Why the seconds of runs do not compare with their baseline's, if they do not."""
+    involved = (*runs, *base.finished)
+    if not all(run.seconds and run.epochs for run in involved):
         return "seconds unknown"
     # The summary does not count a session that was killed.
-    if any(other.sessions > 1 for other in involved):
-        return "resumed" if run.sessions > 1 else "baseline resumed"
-    return "other machine" if len({other.machine for other in involved}) > 1 else ""
+    if any(run.sessions > 1 for run in involved):
+        return "resumed" if any(run.sessions > 1 for run in runs) else "baseline resumed"
+    return "other machine" if len({run.machine for run in involved}) > 1 else ""
 
 
-def _seconds_per_epoch(run: ComparedRun) -> float:
-    """Of a run that knows both."""
-    return (run.seconds or math.nan) / (run.epochs or math.nan)
+def _seconds_per_epoch(runs: Sequence[ComparedRun]) -> float:
+    """Mean over runs that know both."""
+    return statistics.fmean((run.seconds or math.nan) / (run.epochs or math.nan) for run in runs)
 
 
 def _last(curve: Series) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hpcm_spectral.reports.comparison.comparison import RunComparison
-from hpcm_spectral.reports.comparison.convergence import NOT_REACHED, GroupConvergence, RunConvergence
+from hpcm_spectral.reports.comparison.convergence import NOT_REACHED, GroupConvergence, Reach
 from hpcm_spectral.reports.comparison.runs import Validation
 
 FIGURES = ("final", "epochs", "speed_up", "seconds", "time_speed_up")
@@ -46,35 +46,25 @@ def _cells(validation: Validation | None) -> list[float | None]:
 
 
 def _convergence(comparison: RunComparison) -> Iterable[Sequence[Any]]:
-    """A row per run, then one per config with the mean, standard deviation and number of values of each figure."""
-    figures = [f"{name}{of}" for name in FIGURES for of in ("", "_deviation", "_n")]
-    yield [
-        "level",
-        "config",
-        "run",
-        "seed",
-        "baseline",
-        "target_loss",
-        "baseline_epochs",
-        "smoothing",
-        *figures,
-        "note",
-    ]
+    """A row per run, then one per config: its mean curve's figures, and mean and deviation of the seeds that have any."""
+    figures = [f"{name}{of}" for name in FIGURES for of in ("", "_seeds_mean", "_seeds_deviation", "_seeds_n")]
+    target = ["baseline", "target_loss", "baseline_epochs", "smoothing"]
+    yield ["level", "config", "run", "seed", *target, *figures, "note"]
     for row in comparison.convergence:
         facts = [row.baseline.label if row.baseline else "", row.target, row.epochs, comparison.window]
         for run in row.runs:
-            cells = [cell for name in FIGURES for cell in (getattr(run, name), None, None)]
+            cells = [cell for name in FIGURES for cell in (getattr(run, name), None, None, None)]
             yield ["run", row.group.label, run.run.name, run.run.seed, *facts, *cells, _note(row, run)]
         cells = []
         for name in FIGURES:
             spread = row.spread(name)
-            cells += [spread.mean, spread.deviation, spread.count] if spread else [None, None, 0]
-        note = row.reason or f"{row.reached} of {len(row.runs)} reached"
-        yield ["config", row.group.label, "", "", *facts, *cells, note]
+            seeds = [spread.mean, spread.deviation, spread.count] if spread else [None, None, 0]
+            cells += [getattr(row.mean, name), *seeds]
+        yield ["config", row.group.label, "", "", *facts, *cells, _note(row, row.mean)]
 
 
-def _note(row: GroupConvergence, run: RunConvergence) -> str:
-    return row.reason or (NOT_REACHED if run.epochs is None else run.without_time)
+def _note(row: GroupConvergence, curve: Reach) -> str:
+    return row.reason or (NOT_REACHED if curve.epochs is None else curve.without_time)
 
 
 def _rate_distortion(comparison: RunComparison) -> Iterable[Sequence[Any]]:

@@ -30,16 +30,22 @@ def spread_text(spread: Spread | None, digits: int) -> str:
 
 
 def reached_text(row: GroupConvergence, figure: str, digits: int) -> str:
-    """A figure that exists only where the target was reached."""
+    """A figure of the mean curve that exists only where that reaches the target."""
     if row.baseline is None:
         return NOTHING
-    if not row.reached:
+    if row.mean.epochs is None:
         return NOT_REACHED
-    spread = row.spread(figure)
-    if spread is None:
-        return ", ".join(sorted({run.without_time for run in row.runs if run.without_time}))
-    # Some seeds' seconds may not compare although they reached it.
-    return spread_text(spread, digits) + f" (n = {spread.count})" * (spread.count < row.reached)
+    value = getattr(row.mean, figure)
+    return row.mean.without_time if value is None else number(value, digits)
+
+
+def seeds_text(row: GroupConvergence) -> str:
+    """Mean and standard deviation of the seeds' own speed-ups, or how many have one."""
+    if row.baseline is None:
+        return NOTHING
+    if row.reached < len(row.runs):
+        return f"{row.reached} of {len(row.runs)} reached"
+    return spread_text(row.spread("speed_up"), 2)
 
 
 def count(things: int, name: str) -> str:
