@@ -1,5 +1,5 @@
 """The command-line programs behind ``scripts/``."""
 
-from hpcm_spectral.app.entry import benchmark, compress, convert_checkpoint, decompress, evaluate, train
+from hpcm_spectral.app.entry import benchmark, compress, convert_checkpoint, decompress, evaluate, report, train
 
-__all__ = ["benchmark", "compress", "convert_checkpoint", "decompress", "evaluate", "train"]
+__all__ = ["benchmark", "compress", "convert_checkpoint", "decompress", "evaluate", "report", "train"]

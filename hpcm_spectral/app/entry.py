@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hpcm_spectral.app.hydra_errors import describe
-from hpcm_spectral.app.positionals import as_overrides
+from hpcm_spectral.app.positionals import as_list_override, as_overrides
 from hpcm_spectral.app.run_folder import run_folder_for, with_saved_overrides
 from hpcm_spectral.app.sweeps.launchers import refuse_missing
 from hpcm_spectral.app.sweeps.names import job_folder, with_sweep_names
@@ -95,13 +95,19 @@ def convert_checkpoint() -> None:
     _run_program("convert_checkpoint", "hpcm_spectral.app.convert_program", "convert", ("checkpoint", "output"))
 
 
+def report() -> None:
+    """``scripts/report.py``: compare runs."""
+    _run_program("report", "hpcm_spectral.app.report_program", "report", "runs")
+
+
 def _run_program(
     config_name: str,
     module: str,
     function: str,
-    paths: Sequence[str] = (),
+    paths: str | Sequence[str] = (),
     adapt: Callable[[list[str]], list[str]] = list,
 ) -> None:
+    """Run a program; paths on its command line stand for the settings ``paths``, or all for the one it names."""
     _set_up_output()
     main_process = os.getpid()
     # Further processes of a training on several devices inherit the environment: what the user wanted must survive.
@@ -130,7 +136,8 @@ def _run_program(
     try:
         if paths:
             settings = OmegaConf.load(config_folder() / f"{config_name}.yaml").keys()
-            sys.argv[1:] = as_overrides(sys.argv[1:], paths, [str(name) for name in settings])
+            convert = as_list_override if isinstance(paths, str) else as_overrides
+            sys.argv[1:] = convert(sys.argv[1:], paths, [str(name) for name in settings])  # type: ignore[arg-type]
         sys.argv[1:] = adapt(sys.argv[1:])
         _refuse_empty_groups(sys.argv[1:])
         program()

@@ -28,13 +28,7 @@ def as_overrides(arguments: Sequence[str], names: Sequence[str], settings: Colle
     Raises:
         ConfigError: There are more paths than names.
     """
-    rest: list[str] = []
-    paths: list[str] = []
-    takes_next = False
-    for argument in arguments:
-        is_path = not (takes_next or argument.startswith(("-", "~", "+")) or _is_override(argument, settings))
-        takes_next = argument in _TAKES_A_WORD
-        (paths if is_path else rest).append(argument)
+    paths, rest = _paths_and_rest(arguments, settings)
     if len(paths) > len(names):
         raise ConfigError(
             f"{' and '.join(names)} must be {len(names)} paths, got {len(paths)}; quote one that has spaces."
@@ -44,6 +38,46 @@ def as_overrides(arguments: Sequence[str], names: Sequence[str], settings: Colle
     if len(paths) > len(free):
         raise ConfigError(f"{names[0]} and {names[-1]} must be given once each, got {paths[-1]} besides.")
     return [f"{name}={quoted(path)}" for name, path in zip(free, paths, strict=False)] + rest
+
+
+def as_list_override(arguments: Sequence[str], name: str, settings: Collection[str]) -> list[str]:
+    """Command-line arguments with any number of paths turned into one override, and values with = quoted.
+
+    >>> as_list_override(["runs/a", "runs/b c", "baseline=phase1=off"], "runs", ["runs", "baseline"])
+    ["runs=['runs/a','runs/b c']", "baseline='phase1=off'"]
+
+    Args:
+        arguments: What came after the program's name.
+        name: The setting that the paths stand for.
+        settings: As in `as_overrides`.
+
+    Raises:
+        ConfigError: The setting is given by name besides.
+    """
+    paths, rest = _paths_and_rest(arguments, settings)
+    rest = [_with_quoted_value(argument, settings) for argument in rest]
+    if not paths:
+        return rest
+    if any(argument.startswith(f"{name}=") for argument in rest):
+        raise ConfigError(f"{name} must be given once, got {paths[0]} besides; list all in {name}=[A,B].")
+    return [f"{name}=[{','.join(map(quoted, paths))}]", *rest]
+
+
+def _with_quoted_value(argument: str, settings: Collection[str]) -> str:
+    """An override as it is, or with its value quoted where that, unquoted, holds what Hydra takes for a second one."""
+    key, _, value = argument.partition("=")
+    return f"{key}={quoted(value)}" if key in settings and "=" in value and value[0] not in "'\"[" else argument
+
+
+def _paths_and_rest(arguments: Sequence[str], settings: Collection[str]) -> tuple[list[str], list[str]]:
+    rest: list[str] = []
+    paths: list[str] = []
+    takes_next = False
+    for argument in arguments:
+        is_path = not (takes_next or argument.startswith(("-", "~", "+")) or _is_override(argument, settings))
+        takes_next = argument in _TAKES_A_WORD
+        (paths if is_path else rest).append(argument)
+    return paths, rest
 
 
 def quoted(text: str) -> str:

@@ -13,6 +13,7 @@ from yaml import YAMLError
 
 from hpcm_spectral.errors import CheckpointError, ConfigError, RefusedError
 from hpcm_spectral.files import write_text
+from hpcm_spectral.flatten import flatten
 from hpcm_spectral.training.checkpointing import FOLDER as CHECKPOINTS
 from hpcm_spectral.training.checkpointing import LAST, checkpoint_path
 
@@ -141,13 +142,6 @@ def _shown(settings: Mapping[str, Any], key: str) -> str:
     if value is ... or value == {}:
         return "off" if value == {} else "on" if any(other.startswith(f"{key}.") for other in settings) else "absent"
     return json.dumps(value, ensure_ascii=False)
-
-
-def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key."""
-    if not isinstance(node, Mapping) or not node:
-        return {prefix.rstrip("."): node}
-    return {k: v for key, value in node.items() for k, v in flatten(value, f"{prefix}{key}.").items()}
 
 
 def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) -> None:

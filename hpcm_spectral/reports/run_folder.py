@@ -1,6 +1,8 @@
 """Reading a run folder."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,22 +104,40 @@ def read_run_folder(path: Path) -> RunFolder:
     )
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
+def load_config(path: Path) -> DictConfig:
+    """A run's config, unresolved.
+
+    Raises:
+        UserError: It is missing, damaged, or names no model.
+    """
+    with _naming(path):
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig) or "model" not in config:
             raise ValueError("it names no model")
+        return config
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors as one sentence that names the config."""
+    try:
+        yield
+    # The YAML parser and OmegaConf share no base class of errors with the file system.
+    except Exception as error:
+        raise UserError(
+            f"{path} must be a run's config, but: {one_line(error)}; check the folder or restore the file."
+        ) from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    config = load_config(path)
+    with _naming(path):
         # Only these: the rest may refer to resolvers that exist during a run only.
         return {
             key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
             for key in ("model", "loss", "seed", "phase1", "phase2")
             for node in [config.get(key)]
         }
-    # The YAML parser and OmegaConf share no base class of errors with the file system.
-    except Exception as error:
-        raise UserError(
-            f"{path} must be a run's config, but: {one_line(error)}; check the folder or restore the file."
-        ) from error
 
 
 def _read_samples(path: Path) -> tuple[Sample, ...]:

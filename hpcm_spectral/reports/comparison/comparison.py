@@ -1,0 +1,85 @@
+"""Everything that a report says of its runs, before it is said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.reports.comparison.convergence import GroupConvergence, converge
+from hpcm_spectral.reports.comparison.discovery import LeftOut
+from hpcm_spectral.reports.comparison.groups import Baseline, Group, choose_baseline, group_runs
+from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve, against, baseline_curve, lambda_curves
+from hpcm_spectral.reports.comparison.runs import ComparedRun, read_runs
+from hpcm_spectral.reports.comparison.settings import columns
+from hpcm_spectral.reports.reference_curves import Comparison
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Runs beside each other.
+
+    Attributes:
+        given: What the user named.
+        runs: At least one.
+        left_out: Folders that take no part.
+        groups: The runs by config.
+        differing: The settings that differ, each with its value in every run.
+        window: How many validations a smoothed one averages.
+        baseline: What the others are compared with; None if no run has finished.
+        convergence: Of the groups with finished runs.
+        curves: Rate and distortion of runs that differ by lambda.
+        base_curve: The baseline's among them.
+    """
+
+    given: tuple[str, ...]
+    runs: tuple[ComparedRun, ...]
+    left_out: tuple[LeftOut, ...]
+    groups: tuple[Group, ...]
+    differing: dict[str, list[str]]
+    window: int
+    baseline: Baseline | None
+    convergence: tuple[GroupConvergence, ...]
+    curves: tuple[LambdaCurve, ...]
+    base_curve: LambdaCurve | None
+
+    def bd_rates(self, curve: LambdaCurve) -> list[Comparison]:
+        """A curve against the baseline's; nothing for that one itself or if there is none."""
+        return [] if self.base_curve is None or self.base_curve is curve else against(curve, self.base_curve)
+
+
+def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: int = 3) -> RunComparison:
+    """Read run folders and compare them.
+
+    Args:
+        given: Run folders, folders that hold some at any depth, and globs of either.
+        baseline: See `choose_baseline`.
+        window: How many validations a smoothed one averages; odd, 1 for none.
+
+    Raises:
+        ConfigError: A path does not exist, no usable run is found, or the baseline or window is impossible.
+    """
+    if window < 1 or window % 2 == 0:
+        raise ConfigError(f"smoothing must be an odd number of validations from 1 on, got {window}; 1 does not smooth.")
+    if not given:
+        raise ConfigError("runs must name at least one folder, got an empty list.")
+    runs, left_out = read_runs(given)
+    if not runs:
+        reasons = "; ".join(f"{folder.path}: {folder.reason.rstrip('.')}" for folder in left_out[:3])
+        raise ConfigError(
+            f"runs must hold at least one run with a validation, but all {len(left_out)} folders found are left out "
+            f"({reasons}{'; ...' * (len(left_out) > 3)})."
+        )
+    groups = group_runs(runs)
+    chosen = choose_baseline(groups, baseline)
+    curves = lambda_curves(groups)
+    return RunComparison(
+        given=tuple(given),
+        runs=tuple(runs),
+        left_out=tuple(left_out),
+        groups=tuple(groups),
+        differing=columns([run.settings for run in runs]),
+        window=window,
+        baseline=chosen,
+        convergence=tuple(converge(groups, chosen, window)) if chosen else (),
+        curves=tuple(curves),
+        base_curve=baseline_curve(curves, chosen) if chosen else None,
+    )
