@@ -23,9 +23,9 @@ HEADINGS = (
 SPREADS = (
     "Of several seeds, the figures are those of their mean curve, the baseline's as well, and ± is the standard "
     "deviation (sd) over the n seeds. 'of each seed' is the mean of the seeds' own speed-ups where all of them reached "
-    "the target; a mean of those that did would flatter. 'overlap': the ranges mean ± sd of the two final losses overlap, so no "
-    "difference is shown; 'apart': they do not; 'unknown': a config has one seed. 'other loss', 'other data', 'other "
-    "model': the validation losses do not compare."
+    "the target; a mean of those that did would flatter. 'overlap': the ranges mean ± sd of the two final losses "
+    "overlap, so no difference is shown; 'apart': they do not; 'unknown': a config has one seed. 'other loss', 'other "
+    "data', 'other model': the validation losses do not compare."
 )
 
 
