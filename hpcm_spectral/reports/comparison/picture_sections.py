@@ -11,6 +11,7 @@ from hpcm_spectral.reports.comparison.document import Block, Bullets, Picture, S
 from hpcm_spectral.reports.comparison.figures import draw_rate_distortion_of, draw_tau_of, draw_validation_of
 from hpcm_spectral.reports.comparison.groups import Group
 from hpcm_spectral.reports.comparison.runs import BPP, LOSS, MS_SSIM, PSNR
+from hpcm_spectral.reports.comparison.spectra import draw_spectra_of
 from hpcm_spectral.reports.comparison.wording import number, short
 from hpcm_spectral.reports.reference_curves import MS_SSIM_DB, sentences
 from hpcm_spectral.reports.reference_curves import PSNR as PSNR_RGB
@@ -62,6 +63,13 @@ PICTURES = (
         partial(draw_validation_of, key=MS_SSIM, title="Validation MS-SSIM", y="dB", may_be_log=False),
     ),
     RunPicture("Curves", "tau", "Cutoff of phase 1 while it acts; runs without phase 1 have none.", draw_tau_of),
+    RunPicture(
+        "Spectra",
+        "spectra",
+        "What each scale explains, over epochs: the first run of each config with diagnostics=spectral, eight at most.",
+        draw_spectra_of,
+        wide=True,
+    ),
 )
 
 
