@@ -99,7 +99,10 @@ def hold(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK, is_singleton=True)
     try:
         with lock.acquire(timeout=0):
-            yield
+            try:
+                yield
+            finally:
+                (folder / LOCK).unlink(missing_ok=True)
     except Timeout:
         raise RefusedError(
             f"A run must have its folder for itself, but another process is at work in {folder}; wait for it, or set "

@@ -60,7 +60,7 @@ def train_codec(cfg: DictConfig) -> float | None:
         return run_job(cfg, folder, hydra.job.num, train_into)
     try:
         with hold(folder) if _is_main_process() else contextlib.nullcontext():
-            train_into(cfg, folder, plain(cfg)["resume"])
+            train_into(cfg, folder, check_config(plain(cfg)).resume)
     finally:
         if _is_main_process():
             _drop_if_unused(folder)

@@ -204,8 +204,8 @@ def test_a_job_of_an_ablation_is_resumed_in_its_own_folder(
     short = [word for word in small_run if not word.startswith("data.samples_per_epoch")] + ["data.samples_per_epoch=1"]
     sweep = ["experiment=ablation_distance", "phase2.distance=l2", "phase2.start_epoch=0", "trainer.max_epochs=1"]
     assert run_train(*short, *sweep, f"hydra.sweep.dir={tmp_path}") == 0
-    assert run_train(f"resume={tmp_path / '0'}", "trainer.max_epochs=2") == 0
-    summary = json.loads((tmp_path / "0/summary.json").read_text())
+    assert run_train(f"resume={tmp_path / 'job'}", "trainer.max_epochs=2") == 0
+    summary = json.loads((tmp_path / "job/summary.json").read_text())
     assert (summary["state"], summary["epochs"]) == ("finished", 2)
     assert 0 <= summary["spectral"]["explained_1_2"] <= 1
     assert run_train(*short, *sweep, f"hydra.run.dir={tmp_path / 'other'}") == 2

@@ -33,7 +33,7 @@ def job_folder(overrides: str) -> str:
         >>> job_folder("schedule=linear,schedule.tau_init=0.05")
         'schedule=linear,schedule.tau_init=0.05'
         >>> job_folder("data.train_dir=/a/b")
-        'data.train_dir=_a_b-b2a76bfa'
+        'data.train_dir=_a_b-0c6d2f1b'
     """
     safe = _PLAIN.sub("_", overrides) or "job"
     # A leading dot would hide the folder, a trailing one is lost on some file systems.
