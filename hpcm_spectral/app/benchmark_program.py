@@ -75,7 +75,8 @@ def _check_trainer(trainer: dict[str, Any]) -> None:
 
 
 def _steppers_and_batch(config: dict[str, Any]) -> tuple[dict[str, Stepper], torch.Tensor]:
-    data, module = build_data_and_module(check_config({key: config[key] for key in RunSettings.model_fields if key in config}))
+    settings = {key: config[key] for key in RunSettings.model_fields if key in config}
+    data, module = build_data_and_module(check_config(settings))
     module.to(config["device"]).train()
     batch = next(iter(data.train_dataloader())).to(config["device"])
     trainer = config["trainer"]
