@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hpcm_spectral.reports.comparison.comparison import RunComparison
 from hpcm_spectral.reports.comparison.convergence import GroupConvergence, Spread
 from hpcm_spectral.reports.comparison.document import Block, Section, Table, Text
-from hpcm_spectral.reports.comparison.wording import NOTHING, number, reached_text, seeds_text, spread_text
+from hpcm_spectral.reports.comparison.wording import NOTHING, reached_text, seeds_text, spread_text
 
 HEADINGS = (
     "config",
@@ -42,7 +42,6 @@ def convergence_section(comparison: RunComparison) -> Section:
         blocks.append(Table("Convergence to the baseline's final loss", HEADINGS, rows, words=2))
         blocks.append(Text(_method(comparison.window)))
         blocks.append(Text(SPREADS))
-        blocks.append(Table("Targets", ("baseline", "n", "final loss", "first reached at epoch"), _targets(comparison)))
     return Section("convergence", "Convergence", tuple(blocks))
 
 
@@ -54,14 +53,6 @@ def _method(window: int) -> str:
         "where a curve first is at or below that loss, interpolated linearly between validations. Seconds are "
         "the run's, validation included, in proportion to its epochs."
     )
-
-
-def _targets(comparison: RunComparison) -> tuple[tuple[str, ...], ...]:
-    rows = {}
-    for row in comparison.convergence:
-        if (base := row.baseline) is not None:
-            rows[base.label] = (base.label, str(len(base.finished)), number(row.target, 4), number(row.epochs, 2))
-    return tuple(rows.values())
 
 
 def _row(row: GroupConvergence, finals: Mapping[str, Spread | None]) -> tuple[str, ...]:

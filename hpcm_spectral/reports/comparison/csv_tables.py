@@ -46,7 +46,7 @@ def _cells(validation: Validation | None) -> list[float | None]:
 
 
 def _convergence(comparison: RunComparison) -> Iterable[Sequence[Any]]:
-    """A row per run, then one per config: its mean curve's figures, mean and deviation of the seeds that have any."""
+    """A row per run, then one per config: its mean curve, and mean and deviation of the seeds that have a figure."""
     figures = [f"{name}{of}" for name in FIGURES for of in ("", "_seeds_mean", "_seeds_deviation", "_seeds_n")]
     target = ["baseline", "target_loss", "baseline_epochs", "smoothing"]
     yield ["level", "config", "run", "seed", *target, *figures, "note"]

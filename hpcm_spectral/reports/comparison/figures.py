@@ -75,7 +75,7 @@ def _draw(
         return None
     labels = [_counted(groups[index]) for index in drawn]
     figure, axes = _panel(labels, title=title, x="epoch", y=y)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     for index in drawn:
         for one in series[index]:
             marker = MARKERS[index % len(MARKERS)] if len(one.values) <= FEW_POINTS else ""

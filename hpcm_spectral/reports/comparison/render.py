@@ -71,7 +71,7 @@ def _data_uri(picture: Picture) -> str:
 
 def _breakable(text: str) -> Markup:
     """Text that may be broken where names of runs and folders have their parts."""
-    return Markup("<wbr>".join(map(escape, re.split(r"(?<=[,/_=])(?=.)", text))))
+    return Markup("<wbr>".join(map(escape, re.split(r"(?<=[,/_])(?=.)", text))))
 
 
 def is_report(html: str) -> bool:

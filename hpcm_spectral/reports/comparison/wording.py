@@ -34,7 +34,7 @@ def reached_text(row: GroupConvergence, figure: str, digits: int) -> str:
     if row.baseline is None:
         return NOTHING
     if row.mean.epochs is None:
-        return NOT_REACHED
+        return NOT_REACHED if figure == "epochs" else NOTHING
     value = getattr(row.mean, figure)
     return row.mean.without_time if value is None else number(value, digits)
 
