@@ -85,6 +85,13 @@ def test_what_is_no_usable_run_is_named_and_left_out(tmp_path: Path) -> None:
     assert all(reason.startswith("it is damaged: ") and "\n" not in reason for reason in found.values())
 
 
+def test_a_job_of_a_sweep_whose_settings_were_refused_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path / "good", [5])
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/summary.json").write_text('{"state": "failed", "error": "tau_init must not exceed 1."}')
+    assert left_out(tmp_path) == {"bad": "it failed before its training began: tau_init must not exceed 1"}
+
+
 def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path / "good", [5])
     write_run(tmp_path / "shut" / "run", [5])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compared_runs import write_run
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
@@ -15,6 +16,8 @@ from hpcm_spectral.reports import (
     read_spectral_history,
     write_run_figures,
 )
+from hpcm_spectral.reports.comparison import compare_runs
+from hpcm_spectral.reports.comparison.spectra import draw_spectra_of
 
 BANDS = 8
 
@@ -111,3 +114,18 @@ def test_nothing_is_drawn_from_a_folder_with_damaged_diagnostics(run_dir: Path) 
     with pytest.raises(UserError, match="spectral.npz must hold spectral diagnostics"):
         write_run_figures(run_dir)
     assert not list(run_dir.glob("*.png"))
+
+
+def test_a_report_shows_the_first_run_of_each_config_that_has_diagnostics_intact(tmp_path: Path) -> None:
+    for name, lmbda, seed in (("a0", 0.01, 0), ("a1", 0.01, 1), ("b", 0.02, 0), ("c", 0.03, 0)):
+        write_run(tmp_path / name, [5, 4], lmbda=lmbda, seed=seed)
+    groups = compare_runs([str(tmp_path)]).groups
+    assert draw_spectra_of(groups) is None
+    for name in ("a0", "a1", "b", "c"):
+        history([1.0, 2.0]).write(tmp_path / name)
+    (tmp_path / "a0/diagnostics/spectral.npz").write_bytes(b"PK")
+    figure = draw_spectra_of(groups)
+    assert figure is not None
+    words = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert {"a1", "b", "c"} <= words
+    assert "a0" not in words

@@ -111,6 +111,9 @@ def read_runs(given: Sequence[str]) -> tuple[list[ComparedRun], list[LeftOut]]:
     facts: dict[Path, dict[str, Any]] = {}
     for path in paths:
         try:
+            if (reason := _never_began(path)) is not None:
+                left_out.append(LeftOut(path, reason))
+                continue
             facts[path] = _read(path)
         except UserError as error:
             left_out.append(LeftOut(path, f"it is damaged: {error}"))
@@ -123,6 +126,14 @@ def read_runs(given: Sequence[str]) -> tuple[list[ComparedRun], list[LeftOut]]:
     names = short_names(list(facts))
     runs = [ComparedRun(path=path, name=name, **facts[path]) for path, name in zip(facts, names, strict=True)]
     return runs, left_out
+
+
+def _never_began(path: Path) -> str | None:
+    """Why a folder holds no more than a summary: a sweep notes a job there whose settings were refused."""
+    if any((path / name).exists() for name in ("config.yaml", "metrics.csv")):
+        return None
+    error = _json(path / "summary.json").get("error")
+    return None if error is None else f"it failed before its training began: {str(error).rstrip('.')}"
 
 
 def _read(path: Path) -> dict[str, Any]:
