@@ -1,5 +1,6 @@
 """Compress images to files, and decompress them."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -118,6 +119,8 @@ def _run(settings: CodingSettings, jobs: Sequence[Job], one: Callable[[HPCM, Job
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device must be cpu, or cuda where there is a GPU, got 'cuda'.")
     codec = load_codec(settings.codec).to(settings.device)
+    output = Path(settings.output).expanduser()
+    output.mkdir(parents=True, exist_ok=True)
     failed, bits, pixels, seconds = 0, 0.0, 0, 0.0
     for job in tqdm(jobs, unit="image", disable=None if len(jobs) > 1 else True):
         started = time.perf_counter()
@@ -126,6 +129,8 @@ def _run(settings: CodingSettings, jobs: Sequence[Job], one: Callable[[HPCM, Job
             bpp, size = one(codec, job)
         except (UserError, OSError) as error:
             if len(jobs) == 1:
+                with contextlib.suppress(OSError):  # it holds something else
+                    output.rmdir()
                 raise
             failed += 1
             with tqdm.external_write_mode():

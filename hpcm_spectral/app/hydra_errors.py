@@ -35,6 +35,8 @@ def describe(error: Exception, config_folder: Path, config_name: str) -> str:
         return f"{match[1]} cannot be deleted, got it with a ~; set it to another value."
     if match := re.search(r"Could not (?:override|append|delete|use) '?([^'\s]+)'?", text):
         return _unknown_key(match[1].split("=")[0].lstrip("+~"), config_folder, config_name)
+    if "BasicSweeper does not support sweep type" in text:
+        return "A sweep must list its values, got an interval; list them, or search it with hydra/sweeper=optuna."
     if match := re.search(r"Multiple values for ([^.\s]+)", text):
         return f"{match[1]} must be chosen once, got several; separate values by commas only with --multirun."
     if match := re.search(r"Ambiguous value for argument '([^']+)'", text):

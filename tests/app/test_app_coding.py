@@ -110,6 +110,7 @@ def test_a_damaged_file_among_others_is_named_and_the_others_are_decoded(
         ({"codec": "/does/not/exist"}, "/does/not/exist"),
         ({"device": "abacus"}, "device must be cpu or cuda, got 'abacus'"),
         ({"output": ""}, "output must name a folder, got nothing"),
+        ({"output": "/proc/nowhere"}, "/proc/nowhere cannot be used"),
         ({"input": None}, "input is required, got nothing"),
         ({"inptu": "x"}, "inptu is not a setting; did you mean input?"),
     ],

@@ -153,6 +153,30 @@ def test_settings_that_do_not_fit_a_sweep(
     assert sentence in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["optimizer.lr=interval(1e-4,1e-3)"], "A sweep must list its values, got an interval"),
+        (["hydra/sweeper=optuna"], "hydra.sweeper.params must name what to search, got nothing"),
+        (["seed=1,2", "sweep.nmae=x"], "sweep.nmae is not a setting; did you mean sweep.name?"),
+        (["seed=1,2", "hydra.sweep.dir=/proc/nowhere"], "/proc/nowhere cannot be used"),
+    ],
+)
+def test_a_sweep_that_cannot_begin_ends_with_one_sentence_and_leaves_no_folder(
+    overrides: list[str],
+    sentence: str,
+    sweep: list[str],
+    run_train: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_train(*sweep, *overrides) == 2
+    err = capsys.readouterr().err
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert sentence in line
+    assert not (tmp_path / "s").exists()
+
+
 def test_two_processes_do_not_share_a_run_folder(
     small_run: list[str], sweep: list[str], run_train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

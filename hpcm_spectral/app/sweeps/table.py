@@ -1,5 +1,6 @@
 """The table at the end of a sweep."""
 
+import contextlib
 import logging
 import math
 import sys
@@ -10,7 +11,7 @@ from filelock import FileLock, Timeout
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from hpcm_spectral.app.sweeps.records import UNDONE, JobRecord, forget_records, read_records
+from hpcm_spectral.app.sweeps.records import RECORDS, UNDONE, JobRecord, forget_records, read_records
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports.metrics_table import read_metrics
 
@@ -27,10 +28,12 @@ class SweepSession(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim the sweep's folder and forget what earlier sessions noted there."""
         folder = Path(str(config.hydra.sweep.dir))
-        folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
+        except OSError:
+            return  # Hydra fails for the same reason, and its error is shown
         except Timeout:
             # Of a callback's errors Hydra only warns.
             print(
@@ -50,6 +53,11 @@ class SweepSession(Callback):
         if cls._lock is not None:
             cls._lock.release()
             cls._lock = None
+        if folder is not None and not (folder / RECORDS).exists():
+            # No job began: a folder that was made for nothing goes.
+            with contextlib.suppress(OSError):
+                (folder / LOCK).unlink(missing_ok=True)
+                folder.rmdir()
         return folder
 
 
