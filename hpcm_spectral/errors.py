@@ -32,3 +32,13 @@ class CheckpointError(UserError):
 
 class CodingError(UserError):
     """An image cannot be coded, or a file is no intact image of this codec."""
+
+
+def one_line(error: Exception) -> str:
+    r"""An error's message without line breaks and its last full stop.
+
+    Example:
+        >>> one_line(ValueError("two\n  lines."))
+        'two lines'
+    """
+    return " ".join(str(error).split()).rstrip(".")

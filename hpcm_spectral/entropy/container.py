@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from hpcm_spectral.entropy.encoded_image import EncodedImage
+from hpcm_spectral.codec import EncodedImage
 from hpcm_spectral.errors import CodingError
 
 MAGIC = b"HPCM"

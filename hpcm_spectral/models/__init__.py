@@ -1,6 +1,6 @@
 """Codecs in CompressAI's conventions."""
 
-from hpcm_spectral.models.codec_files import load_codec, save_codec
+from hpcm_spectral.models.files import load_codec, save_codec
 from hpcm_spectral.models.hpcm import (
     HPCM,
     CodecOutput,

@@ -7,11 +7,11 @@ from matplotlib.lines import Line2D
 
 from hpcm_spectral.reports.inter_scale_panels import draw_inter_scale, inter_scale_notes
 from hpcm_spectral.reports.lines import draw_training, draw_validation, finish, marker_style, symlog_if_deep
-from hpcm_spectral.reports.metrics_table import INTER_SCALE_REG, MetricsTable
 from hpcm_spectral.reports.phases import Phases, legend_of_phases, mark_phases, phase_handles, phases_of
 from hpcm_spectral.reports.run_folder import RunFolder
 from hpcm_spectral.reports.smoothing import smoothing_window, thinned
 from hpcm_spectral.reports.style import BLUE, GREEN, VERMILION, legend_above, name_axes, new_figure, say
+from hpcm_spectral.runs.metrics import INTER_SCALE_REG, MetricsTable
 
 TITLE_LENGTH = 60
 RD_LOSS = "train/rd_loss"

@@ -13,8 +13,8 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hpcm_spectral.diagnostics import SpectralHistory
 from hpcm_spectral.reports.style import BLUE, new_figure, say, shortened
+from hpcm_spectral.runs.spectra import SpectralHistory
 
 ROW_HEIGHT, OTHER_HEIGHT = 2.2, 1.3  # inches
 NAME_LENGTH = 150

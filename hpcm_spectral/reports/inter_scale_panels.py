@@ -10,7 +10,10 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 
 from hpcm_spectral.reports.lines import draw_scale, log_if_wide, symlog_if_deep
-from hpcm_spectral.reports.metrics_table import (
+from hpcm_spectral.reports.phases import Phases, mark_phases
+from hpcm_spectral.reports.smoothing import thinned
+from hpcm_spectral.reports.style import BLACK, legend_above, legend_beside, name_axes, say
+from hpcm_spectral.runs.metrics import (
     DELTA,
     EXPLAINED,
     INTER_SCALE_REG,
@@ -19,9 +22,6 @@ from hpcm_spectral.reports.metrics_table import (
     MetricsTable,
     Series,
 )
-from hpcm_spectral.reports.phases import Phases, mark_phases
-from hpcm_spectral.reports.smoothing import thinned
-from hpcm_spectral.reports.style import BLACK, legend_above, legend_beside, name_axes, say
 
 MOST_ABOVE = 3
 

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator, SymmetricalLogLocator
 
-from hpcm_spectral.reports.metrics_table import Series
 from hpcm_spectral.reports.phases import Phases
 from hpcm_spectral.reports.smoothing import centred_mean, smoothing_window, thinned
 from hpcm_spectral.reports.style import SCALE_STYLES, legend_above, say
+from hpcm_spectral.runs.metrics import Series
 
 LOG_RATIO = 20.0
 SYMLOG_RATIO = 100.0

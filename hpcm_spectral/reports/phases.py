@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from hpcm_spectral.reports.metrics_table import PhaseWindow, Series
 from hpcm_spectral.reports.run_folder import RunFolder
 from hpcm_spectral.reports.style import BLACK, HATCH, SHADE
+from hpcm_spectral.runs.metrics import PhaseWindow, Series
 
 EndStyle = Literal["--", ":"]
 END_OF_ONE: EndStyle = "--"

@@ -9,11 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hpcm_spectral.diagnostics import SpectralHistory, read_spectral_history
-from hpcm_spectral.errors import UserError
-from hpcm_spectral.reports.metrics_table import MetricsTable, read_metrics
+from hpcm_spectral.errors import UserError, one_line
 from hpcm_spectral.reports.truncation import Truncation, read_truncation
-from hpcm_spectral.reports.wording import one_line
+from hpcm_spectral.runs.metrics import MetricsTable, read_metrics
+from hpcm_spectral.runs.spectra import SpectralHistory, read_spectral_history
 
 
 @dataclass(frozen=True)

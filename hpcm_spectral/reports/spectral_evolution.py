@@ -11,12 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from hpcm_spectral.diagnostics import SpectralHistory
 from hpcm_spectral.reports.heat_maps import NOTE, add_colour_bar, add_note, draw_scales, epoch_limits
 from hpcm_spectral.reports.lines import log_if_wide
 from hpcm_spectral.reports.phases import END_OF_ONE, END_OF_TWO, Phases, legend_of_phases, mark_phases, phases_of
 from hpcm_spectral.reports.run_folder import RunFolder
 from hpcm_spectral.reports.style import SCALE_STYLES, legend_beside, name_axes, new_figure, save_figure, say
+from hpcm_spectral.runs.spectra import SpectralHistory
 
 FILE_NAME = "spectral_evolution.png"
 HALO = [withStroke(linewidth=3.5, foreground="black")]

@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float
 
 from hpcm_spectral import schedules
-from hpcm_spectral.errors import UserError
-from hpcm_spectral.reports.metrics_table import TAU, MetricsTable
-from hpcm_spectral.reports.wording import one_line
+from hpcm_spectral.errors import UserError, one_line
+from hpcm_spectral.runs.metrics import TAU, MetricsTable
 from hpcm_spectral.schedules import LinearSchedule, TauSchedule
 from hpcm_spectral.stages import Mask, truncate
 from hpcm_spectral.stages.dct_truncation import MASKS

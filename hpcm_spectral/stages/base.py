@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from hpcm_spectral.latents import ScaleLatent
+from hpcm_spectral.codec import ScaleLatent
 
 
 class Stage(nn.Module):

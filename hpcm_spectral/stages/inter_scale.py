@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from hpcm_spectral.codec import ScaleLatent
 from hpcm_spectral.errors import UserError
-from hpcm_spectral.latents import ScaleLatent
 from hpcm_spectral.stages.aligner import DOWNSAMPLES, SUBBANDS, Aligner, Downsample, Subbands
 from hpcm_spectral.stages.base import PenaltyStage
 from hpcm_spectral.stages.distances import DISTANCES, Distance, mean_distance, unexplained

@@ -11,8 +11,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.files import whole_file
-
-FOLDER, LAST, BEST = "checkpoints", "last", "best"
+from hpcm_spectral.runs.folder import BEST, CHECKPOINTS, LAST
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -58,7 +57,7 @@ class RandomState(Callback):
 
 def checkpoint_callbacks(run_folder: Path) -> list[Callback]:
     """Random state, ``last`` after every epoch, ``best`` by the least ``val/loss``."""
-    folder = run_folder / FOLDER
+    folder = run_folder / CHECKPOINTS
     for left in folder.glob(".*.ckpt"):  # a kill while writing leaves its temporary file
         left.unlink()
     # Saved at the very end of an epoch: what lies within one would be trained again after a resume.
@@ -104,8 +103,3 @@ def check_fits(checkpoint: Mapping[str, Any], module: pl.LightningModule, path: 
                 f"{path} must fit the model and its stages, but its {key} is {got or 'missing'} instead of "
                 f"{expected or 'absent'}; choose the settings it was trained with."
             )
-
-
-def checkpoint_path(run_folder: Path, name: str) -> Path:
-    """Where a run folder keeps its checkpoint ``name``."""
-    return run_folder / FOLDER / f"{name}.ckpt"

@@ -15,11 +15,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 from torch.utils.data import Dataset
 
-from hpcm_spectral.diagnostics import ScaleSpectra, SpectralHistory, read_spectral_history, scale_spectra
-from hpcm_spectral.diagnostics.history import FILE
+from hpcm_spectral.codec import PartiallyDecodable
 from hpcm_spectral.errors import CheckpointError, ConfigError
-from hpcm_spectral.latents import PartiallyDecodable
 from hpcm_spectral.metrics import band_edges, radial_spectrum
+from hpcm_spectral.metrics.scale_spectra import scale_spectra
+from hpcm_spectral.runs.spectra import FILE, ScaleSpectra, SpectralHistory, read_spectral_history
 from hpcm_spectral.training.module import CodecModule
 
 log = logging.getLogger(__name__)

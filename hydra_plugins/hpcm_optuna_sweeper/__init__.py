@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 
 class OptunaSweeper(Sweeper):
-    """``hydra/sweeper=optuna``; see :class:`hpcm_spectral.app.sweeps.optuna_search.OptunaSearch` for the settings."""
+    """``hydra/sweeper=optuna``; see :class:`hpcm_spectral.sweeps.optuna_search.OptunaSearch` for the settings."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
@@ -23,6 +23,6 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search until enough trials are done."""
-        from hpcm_spectral.app.sweeps.optuna_search import OptunaSearch
+        from hpcm_spectral.sweeps.optuna_search import OptunaSearch
 
         OptunaSearch(**self.settings).run(self, arguments)

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import nn
 
+from hpcm_spectral.codec import ScaleLatent
 from hpcm_spectral.entropy import SymbolCoder
-from hpcm_spectral.latents import ScaleLatent
 from hpcm_spectral.models.hpcm.attention import WindowCrossAttention
+from hpcm_spectral.models.hpcm.layers import DWConvRB
 from hpcm_spectral.models.hpcm.order import (
     CODING_STEPS,
     SCALES,
@@ -23,7 +24,6 @@ from hpcm_spectral.models.hpcm.order import (
     to_finer,
     unfold_into,
 )
-from hpcm_spectral.models.layers import DWConvRB
 
 HyperPriorOrder = Literal["published", "aligned"]
 

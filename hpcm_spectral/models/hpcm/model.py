@@ -9,6 +9,7 @@ from compressai.registry import register_model
 from jaxtyping import Float
 from torch import nn
 
+from hpcm_spectral.codec import PartialReconstruction, ScaleLatent
 from hpcm_spectral.entropy import (
     DecodingCoder,
     EncodedImage,
@@ -21,12 +22,11 @@ from hpcm_spectral.entropy import (
 )
 from hpcm_spectral.entropy.generalized_gaussian import SCALE_MIN, TAIL_MASS
 from hpcm_spectral.errors import CodingError
-from hpcm_spectral.latents import PartialReconstruction, ScaleLatent
 from hpcm_spectral.metrics import bits
 from hpcm_spectral.models.hpcm.context import HyperPriorOrder, ProgressiveContext
 from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
 from hpcm_spectral.models.hpcm.sizes import checked_arguments, infer_arguments
-from hpcm_spectral.models.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
+from hpcm_spectral.models.hpcm.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import Padding, centred_padding
 from hpcm_spectral.ops.reproducible import reproducible
 

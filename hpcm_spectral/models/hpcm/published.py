@@ -9,7 +9,7 @@ import torch
 from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.models.hpcm.model import HPCM
 from hpcm_spectral.models.hpcm.variants import HPCM_Base, HPCM_Large
-from hpcm_spectral.models.hpcm.weights import (
+from hpcm_spectral.models.weights import (
     CodecWeights,
     array_shape,
     checked_tensor,

@@ -10,8 +10,8 @@ import numpy as np
 
 from hpcm_spectral.reports.comparison.groups import Baseline, Group
 from hpcm_spectral.reports.comparison.runs import LOSS, ComparedRun
-from hpcm_spectral.reports.metrics_table import Series
 from hpcm_spectral.reports.smoothing import centred_mean
+from hpcm_spectral.runs.metrics import Series
 
 NOT_REACHED = "not reached"
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcm_spectral.errors import ConfigError
-from hpcm_spectral.reports.wording import one_line
+from hpcm_spectral.errors import ConfigError, one_line
 
 # A folder with any of these is, or was meant to be, a run.
 MARKS = ("config.yaml", "metrics.csv", "summary.json")

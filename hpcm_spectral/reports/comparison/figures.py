@@ -13,7 +13,6 @@ from hpcm_spectral.reports.comparison.groups import Group
 from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve
 from hpcm_spectral.reports.comparison.runs import ComparedRun
 from hpcm_spectral.reports.lines import log_if_wide
-from hpcm_spectral.reports.metrics_table import Series
 from hpcm_spectral.reports.smoothing import thinned
 from hpcm_spectral.reports.style import (
     BLACK,
@@ -26,6 +25,7 @@ from hpcm_spectral.reports.style import (
     name_axes,
     new_figure,
 )
+from hpcm_spectral.runs.metrics import Series
 
 # As wide as a column of the page: on a phone the letters shrink to half, not to a quarter.
 WIDTH, HEIGHT, LINE_HEIGHT = 5.6, 3.6, 0.21

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.errors import ConfigError, one_line
 from hpcm_spectral.reports.comparison.comparison import RunComparison
 from hpcm_spectral.reports.comparison.convergence_section import convergence_section
 from hpcm_spectral.reports.comparison.csv_tables import csv_tables
@@ -14,7 +14,6 @@ from hpcm_spectral.reports.comparison.picture_sections import PICTURES, rate_dis
 from hpcm_spectral.reports.comparison.render import as_html, as_markdown, is_report
 from hpcm_spectral.reports.comparison.sections import left_out_section, reading_section, runs_section
 from hpcm_spectral.reports.comparison.wording import count
-from hpcm_spectral.reports.wording import one_line
 
 PAGE, MARKDOWN = "report.html", "report.md"
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcm_spectral.errors import UserError
+from hpcm_spectral.errors import UserError, one_line
 from hpcm_spectral.reports.comparison.discovery import LeftOut, find_run_folders
 from hpcm_spectral.reports.comparison.names import short_names
 from hpcm_spectral.reports.comparison.settings import Settings, settings_of
-from hpcm_spectral.reports.metrics_table import MetricsTable, Series, read_metrics
 from hpcm_spectral.reports.run_folder import load_config
-from hpcm_spectral.reports.wording import one_line
+from hpcm_spectral.runs.metrics import MetricsTable, Series, read_metrics
 
 FINISHED = "finished"
 LOSS, BPP, PSNR, MS_SSIM = "loss", "bpp_loss", "psnr", "ms_ssim_db"

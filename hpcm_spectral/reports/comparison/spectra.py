@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from hpcm_spectral.diagnostics.history import SpectralHistory, read_spectral_history
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports.comparison.groups import Group
 from hpcm_spectral.reports.heat_maps import draw_heat_maps
+from hpcm_spectral.runs.spectra import SpectralHistory, read_spectral_history
 
 MOST_RUNS = 8
 

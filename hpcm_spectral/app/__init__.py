@@ -1,5 +1,0 @@
-"""The command-line programs behind ``scripts/``."""
-
-from hpcm_spectral.app.entry import benchmark, compress, convert_checkpoint, decompress, evaluate, report, train
-
-__all__ = ["benchmark", "compress", "convert_checkpoint", "decompress", "evaluate", "report", "train"]

@@ -1,0 +1,217 @@
+"""Evaluate codecs: encode a folder of images to files, decode them, measure, compare with published curves."""
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from omegaconf import DictConfig
+from pydantic import BaseModel, ConfigDict
+from tqdm import tqdm
+
+from hpcm_spectral.config import check_settings, plain
+from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.evaluation import (
+    CodecScore,
+    EvaluationImages,
+    curve,
+    find_images,
+    score_codec,
+    table,
+    write_per_image,
+    write_results,
+)
+from hpcm_spectral.evaluation.results import RESULTS
+from hpcm_spectral.files import write_text
+from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
+from hpcm_spectral.metrics.bd_rate import MIN_POINTS
+from hpcm_spectral.models import load_codec
+from hpcm_spectral.models.files import DESCRIPTION, read_codec
+from hpcm_spectral.reports.rate_distortion import write_rate_distortion
+from hpcm_spectral.reports.reference_curves import Comparison, Curve, References, compare, read_references, sentences
+from hpcm_spectral.runs.provenance import FILE_NAME, describe_run
+
+log = logging.getLogger("hpcm_spectral")
+BITSTREAMS = "bitstreams"
+ReferenceSet = Literal["kodak", "clic_pro_valid", "tecnick"]
+
+
+class EvaluationSettings(BaseModel):
+    """The settings of ``conf/evaluate.yaml``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    codec: str | list[str]
+    images: str
+    datasets: str
+    reference_set: ReferenceSet | None
+    name: str | None
+    device: Literal["cpu", "cuda"]
+    on_error: Literal["skip", "raise"]
+    output: str
+
+
+def run_evaluation(cfg: DictConfig) -> None:
+    """Evaluate, write the results and print them.
+
+    Raises:
+        UserError: Something that the user can mend.
+    """
+    settings = check_settings(EvaluationSettings, plain(cfg))
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device must be cpu, or cuda where there is a GPU, got 'cuda'.")
+    output = _fresh_output(settings.output)
+    codecs = _codec_folders(settings.codec)
+    images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
+    # Each is read once before the first is measured, which can take hours.
+    descriptions = {label: _description(folder) for label, folder in codecs.items()}
+    scores = _score(codecs, images, output, settings.device)
+
+    name = settings.name or _curve_name(descriptions)
+    results = curve(scores)
+    references = read_references(settings.reference_set or (images.named.name if images.named else "kodak"))
+    own = Curve(name, results)
+    comparisons, note = _compare(own, references, images, asked=settings.reference_set is not None)
+
+    write_per_image(output, scores)
+    write_rate_distortion(output, own, references, comparisons, images=images.title, notes=note)
+    provenance = describe_run(None, Path(__file__).resolve().parent)
+    write_text(output / FILE_NAME, json.dumps({"sessions": [provenance]}, indent=2) + "\n")
+    meta = {
+        "images": {
+            "folder": str(images.folder),
+            "set": images.named.name if images.named else None,
+            "count": len(images.paths),
+            "skipped": images.skipped,
+        },
+        "codecs": [{"label": s.label, "folder": str(codecs[s.label]), **descriptions[s.label]} for s in scores],
+        "device": torch.cuda.get_device_name() if settings.device == "cuda" else "cpu",
+        "references": references.name,
+        "bd_rate": [_plain_comparison(comparison) for comparison in comparisons],
+        "note": note,
+    }
+    # Last: an evaluation that has this file is complete.
+    write_results(output, name, results, meta)
+    _conclude(scores, images, comparisons, note, output)
+
+
+def _fresh_output(output: str) -> Path:
+    if not output.strip():
+        raise ConfigError("output must name a folder, got nothing; . is the current one.")
+    folder = Path(output).expanduser()
+    if (folder / RESULTS).exists():
+        raise ConfigError(f"output must name a new folder, but {folder} already holds {RESULTS}; choose another.")
+    return folder
+
+
+def _codec_folders(codec: str | list[str]) -> dict[str, Path]:
+    """The codecs by label: the folder's name, with as much of its parents as tells all apart."""
+    given = [codec] if isinstance(codec, str) else codec
+    if not given or not all(name.strip() for name in given):
+        raise ConfigError(f"codec must name a folder, or several as [A,B], got {codec!r}.")
+    folders = [Path(name).expanduser() for name in given]
+    absolute = [folder.resolve() for folder in folders]
+    if len(set(absolute)) < len(absolute):
+        raise ConfigError(f"codec must name every folder once, got {', '.join(given)}.")
+    labels = [path.name or "codec" for path in absolute]
+    if len(set(labels)) < len(labels):
+        common = os.path.commonpath([path.parent for path in absolute])
+        labels = [path.relative_to(common).as_posix() for path in absolute]
+    return dict(zip(labels, folders, strict=True))
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """What an exported codec says of itself.
+
+    Raises:
+        CheckpointError: It is none, or is damaged.
+    """
+    read_codec(folder)
+    content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    return {"name": content["name"], "training": content.get("training")}
+
+
+def _curve_name(descriptions: dict[str, dict[str, Any]]) -> str:
+    if len(descriptions) == 1:
+        return next(iter(descriptions))
+    names = {description["name"] for description in descriptions.values()}
+    return f"{names.pop()}, {len(descriptions)} codecs" if len(names) == 1 else f"{len(descriptions)} codecs"
+
+
+def _score(codecs: dict[str, Path], images: EvaluationImages, output: Path, device: str) -> list[CodecScore]:
+    """Score every codec; the points in the order of their rates."""
+    log.info("%d codec%s, %d images of %s, on %s", len(codecs), _s(codecs), len(images.paths), images.title, device)
+    scores = []
+    total = len(codecs) * len(images.paths)
+    with tqdm(total=total, unit="image", disable=None) as bar:
+        for label, folder in codecs.items():
+            bar.set_description(label)
+            codec = load_codec(folder).to(device)
+            scores.append(CodecScore(label, tuple(score_codec(codec, images, output / BITSTREAMS / label, bar.update))))
+    return sorted(scores, key=lambda score: score.mean("bpp") or 0.0)
+
+
+def _compare(
+    own: Curve, references: References, images: EvaluationImages, *, asked: bool
+) -> tuple[list[Comparison], str]:
+    """BD-rates as far as there can be any, and what to say about them."""
+    same = images.named is not None and images.named.name == references.name
+    if not same and not asked:
+        return [], (
+            f"The curves are of {references.title}, the points of other images ({images.title}): they do not compare, "
+            f"and there is no BD-rate. reference_set={references.name} compares them all the same."
+        )
+    note = "" if same else f"The points are of {images.title}; that they compare is the user's word (reference_set)."
+    if len(own.bpp) < MIN_POINTS:
+        few = (
+            f"BD-rate needs a curve of at least {MIN_POINTS} codecs, this one has {len(own.bpp)}: "
+            "codec=[A,B,C,D], trained for different rates."
+        )
+        return [], f"{note} {few}".strip()
+    return compare(own, references), note
+
+
+def _plain_comparison(comparison: Comparison) -> dict[str, Any]:
+    result = None if comparison.result is None else asdict(comparison.result)
+    return {
+        "measure": comparison.measure,
+        "reference": comparison.reference,
+        **(result or {"percent": None, "reason": comparison.reason}),
+    }
+
+
+def _conclude(
+    scores: Sequence[CodecScore],
+    images: EvaluationImages,
+    comparisons: Sequence[Comparison],
+    note: str,
+    output: Path,
+) -> None:
+    print(table(scores))
+    print("means over the images; bpp is of the whole files, real/est. of the strings of y and z; MS-SSIM also in dB")
+    if comparisons:
+        print("\nBD-rate, negative where this curve needs fewer bits:")
+    for sentence in sentences(comparisons):
+        print(f"  {sentence}")
+    if note:
+        print(note)
+    small = [score.image for score in scores[0].images if score.ms_ssim_db is None]
+    if small:
+        print(
+            f"{len(small)} image{_s(small)} with a side under {MS_SSIM_MIN_SIDE} pixels: no MS-SSIM of "
+            f"{', '.join(small[:3])}{', ...' if small[3:] else ''}, and no mean of it."
+        )
+    for score in scores:
+        if score.mean("psnr-rgb") is None:
+            print(f"{score.label}: no mean PSNR, as an image came back without any error or with values that are none.")
+    if images.skipped:
+        print(f"{images.skipped} unreadable image{'s were' if images.skipped > 1 else ' was'} skipped.")
+    log.info("in %s: %s, per_image.csv, rate_distortion.png, %s/", output, RESULTS, BITSTREAMS)
+
+
+def _s(things: Any) -> str:
+    return "" if len(things) == 1 else "s"

@@ -1,0 +1,179 @@
+"""The files that weights can come from: exported codecs, published checkpoints, checkpoints of a run."""
+
+import hashlib
+import math
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from hpcm_spectral.errors import CheckpointError
+from hpcm_spectral.models import HPCM
+from hpcm_spectral.models.files import DESCRIPTION, ORDERS, WEIGHTS, read_codec
+from hpcm_spectral.models.hpcm.published import translate_published
+from hpcm_spectral.models.hpcm.sizes import infer_arguments
+from hpcm_spectral.models.weights import (
+    CodecWeights,
+    array_shape,
+    check_shapes,
+    checked_tensor,
+    shown,
+    variant_of,
+)
+from hpcm_spectral.runs.folder import BEST, CHECKPOINTS, CONFIG, LAST, checkpoint_path
+
+PREFIX = "codec."
+
+
+@dataclass(frozen=True)
+class CodecSource:
+    """Weights and where they came from.
+
+    Args:
+        path: The file or folder that was read.
+        kind: What it is, for people.
+        weights: The codec.
+        order_known: Whether the file or its run says the codec's ``hyper_prior_order``, which no tensor shows.
+        training: Plain values about the training, as far as the file tells.
+    """
+
+    path: Path
+    kind: str
+    weights: CodecWeights
+    order_known: bool = True
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def origin(self) -> dict[str, str]:
+        """What identifies the weights: path and kind, and the digest of their file."""
+        digest = hashlib.sha256()
+        with (self.path / WEIGHTS if self.path.is_dir() else self.path).open("rb") as file:
+            while part := file.read(2**20):
+                digest.update(part)
+        return {"path": str(self.path.resolve()), "kind": self.kind, "sha256": digest.hexdigest()}
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.kind} of {self.weights.cls.__name__})"
+
+
+def read_source(setting: str, name: str) -> CodecSource:
+    """Read a codec's weights from any file that holds them, without running code that a file could bring along.
+
+    Args:
+        name: The setting, for messages.
+        setting: Its value: the folder of an exported codec or of a run, a published checkpoint or one of a run.
+
+    Raises:
+        CheckpointError: There is no such file, or it holds no codec.
+    """
+    path = user_path(setting)
+    if not setting or not path.exists():
+        raise CheckpointError(
+            f"{name} must name the folder of an exported codec or of a run, or a checkpoint, got "
+            f"{setting or 'nothing'}{', which does not exist' if setting else ''}."
+        )
+    if path.name in (DESCRIPTION, WEIGHTS):
+        path = path.parent
+    if path.is_dir():
+        if (path / DESCRIPTION).exists():
+            return CodecSource(path, "exported codec", read_codec(path))
+        checkpoints = [checkpoint_path(path, kind) for kind in (BEST, LAST)]
+        found = next((checkpoint for checkpoint in checkpoints if checkpoint.is_file()), None)
+        if found is None:
+            raise CheckpointError(
+                f"{name} must name a folder with {DESCRIPTION} or {CHECKPOINTS}/{BEST}.ckpt, got {path}, which has "
+                "neither."
+            )
+        path = found
+    return _from_checkpoint(path, _read(path))
+
+
+def user_path(text: str) -> Path:
+    """A path as the user wrote it, with ~ for the home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # a name that starts with ~ but is nobody's
+        return Path(text)
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"{path} must be a file, got something else.")
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except OSError:
+        raise
+    except Exception as error:  # unpickling a file of any content can raise anything
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if wanted:
+            raise CheckpointError(
+                f"{path} must hold tensors and plain values only, but asks for {wanted[1]}, which is not loaded "
+                "because it could run code; save its state dict alone, where you trust the file."
+            ) from None
+        raise CheckpointError(f"{path} must be a checkpoint of PyTorch, but it is damaged or something else.") from None
+
+
+def _from_checkpoint(path: Path, content: Any) -> CodecSource:
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"{path} must hold a state dict, got {type(state).__name__}.")
+    own = {key.removeprefix(PREFIX): state[key] for key in state if isinstance(key, str) and key.startswith(PREFIX)}
+    try:
+        if own:
+            return _from_run(path, content, own)
+        notes = {"converted_from": path.name}
+        return CodecSource(path, "published checkpoint", translate_published(state), training=notes)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} cannot be used: {error}") from None
+
+
+def _from_run(path: Path, content: Mapping[str, Any], state: Mapping[str, Any]) -> CodecSource:
+    """A checkpoint of a run: the tensors show all sizes, the run's config what no tensor shows."""
+    shapes = {key: shape for key, value in state.items() if (shape := array_shape(value)) is not None}
+    try:
+        arguments = infer_arguments({key: state[key] for key in shapes})
+    except (KeyError, IndexError, ValueError) as error:
+        raise CheckpointError(f"Its codec must be an HPCM, but lacks {shown(error)}.") from None
+    config = _config_of(path)
+    arguments["hyper_prior_order"] = config.get("model", {}).get("hyper_prior_order", ORDERS[0])
+    expected = check_shapes(HPCM, arguments, shapes, "its codec")
+    tensors = {key: checked_tensor(key, state[key], shape, "its codec") for key, shape in expected.items()}
+    weights = CodecWeights(variant_of(arguments), arguments, tensors)
+    return CodecSource(path, "training checkpoint", weights, bool(config), _notes(config, content))
+
+
+def _config_of(checkpoint: Path) -> dict[str, Any]:
+    """The config of the run that a checkpoint lies in, as plain data; empty if it lies alone."""
+    folder = checkpoint.parent.parent if checkpoint.parent.name == CHECKPOINTS else checkpoint.parent
+    path = folder / CONFIG
+    if not path.is_file():
+        return {}
+    try:
+        config: Any = OmegaConf.to_container(OmegaConf.load(path))
+        intact = config["model"].get("hyper_prior_order", ORDERS[0]) in ORDERS
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, YAMLError, OmegaConfBaseException):
+        intact = False
+    if not intact:
+        raise CheckpointError(f"{path} must be the config of the checkpoint's run, but it is damaged.")
+    return config
+
+
+def _notes(config: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """What an export of this run would say about its training."""
+    notes: dict[str, Any] = {}
+    if isinstance(loss := config.get("loss"), dict):
+        notes["loss"] = {name: loss[name] for name in ("metric", "lmbda") if _is_plain(loss.get(name))}
+    for key, name, offset in (("epoch", "epochs", 1), ("global_step", "steps", 0)):
+        if isinstance(content.get(key), int):
+            notes[name] = content[key] + offset
+    return notes
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value))

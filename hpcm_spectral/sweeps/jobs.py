@@ -1,0 +1,146 @@
+"""One job of a sweep: what to do with the run that its folder may hold, and what to note about how it went."""
+
+import contextlib
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from hpcm_spectral.config import check_config, plain
+from hpcm_spectral.errors import ConfigError, RefusedError, UserError
+from hpcm_spectral.runs.folder import CONFIG, SUMMARY, check_same_run, hold, write_summary
+from hpcm_spectral.sweeps.records import REPLACED, JobRecord, Outcome
+
+log = logging.getLogger("hpcm_spectral")
+TRAIN_LOG = "train.log"
+DONE = ("finished", "pruned")
+# What two sessions of a sweep may differ in: nothing that the run's figures depend on.
+FREE_IN_SWEEPS = (
+    *("resume", "sweep", "logger", "diagnostics"),
+    *("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.log_every_n_steps"),
+)
+
+
+def run_job(
+    cfg: DictConfig, folder: Path, num: int, train: Callable[[DictConfig, Path, str | None], dict[str, Any]]
+) -> float:
+    """Train a job unless its folder shows that it is done.
+
+    Args:
+        cfg: The job's config.
+        folder: Its run folder.
+        num: Its number in this session of the sweep.
+        train: Trains into the folder, from the checkpoint that the last argument (as ``resume``) finds there; returns
+            the summary.
+
+    Returns:
+        The least ``val/loss``, for sweepers that choose by it; NaN if the job failed or was refused, which its record
+        tells, as an error would end the sweep.
+    """
+    started, mine = time.monotonic(), not (folder / CONFIG).exists()
+
+    def note(outcome: Outcome, text: str = "") -> None:
+        JobRecord(num, folder.name, outcome, round(time.monotonic() - started, 1), text).write(folder.parent)
+
+    note("running")
+    log.info("")
+    log.info("job %d: %s", num, folder.name)
+    try:
+        with hold(folder):
+            settings = check_config(plain(cfg))
+            if settings.resume not in (None, "auto"):
+                raise ConfigError(
+                    f"resume must be left out of a sweep, got {settings.resume}; sweep.on_existing=resume goes on with "
+                    "what its folder holds."
+                )
+            state = run_state(folder)
+            if state is not None and settings.sweep.on_existing == "restart":
+                _move_away(folder)
+                state = None
+            if state is not None:
+                _refuse_other_config(cfg, folder)
+                if state in DONE or settings.sweep.on_existing == "skip":
+                    text = "" if state in DONE else f"{state}, left as it is (sweep.on_existing=skip)"
+                    log.info("skipped: %s", text or f"{state} already")
+                    note("skipped", text)
+                    return _best_loss(read_summary(folder))
+            mine = True
+            summary = train(cfg, folder, None if state is None else "auto")
+            note("pruned" if summary["state"] == "pruned" else "finished")
+            return _best_loss(summary)
+    except KeyboardInterrupt:
+        note("interrupted")
+        raise
+    except RefusedError as error:
+        note("refused", str(error))
+        log.error("job %d refused: %s", num, error)
+    except Exception as error:  # whatever it is, the other jobs go on
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        if mine:  # else the folder holds a run that this job has not touched
+            _keep_error(folder, error, reason)
+        note("failed", " ".join(reason.split()))
+        log.error("job %d failed: %s", num, reason)
+    return float("nan")
+
+
+def run_state(folder: Path) -> str | None:
+    """The state of the run in a folder that nobody works in; None if it holds no run.
+
+    A run that says it is running was killed, and is ``interrupted``.
+    """
+    if not (folder / CONFIG).exists():
+        return None
+    state = read_summary(folder).get("state", "interrupted")
+    return "interrupted" if state in ("running", "trained") else str(state)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """A run's summary; empty if there is none that can be read."""
+    try:
+        content = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _refuse_other_config(cfg: DictConfig, folder: Path) -> None:
+    try:
+        check_same_run(plain(cfg), folder, free=FREE_IN_SWEEPS)
+    except UserError as error:
+        text = str(error).rstrip(".")
+        raise RefusedError(f"{text}, or replace that run with sweep.on_existing=restart.") from None
+
+
+def _move_away(folder: Path) -> None:
+    """Put a run where no sweep and no report looks, so that nothing is lost by mistake."""
+    parent = folder.parent / REPLACED
+    parent.mkdir(exist_ok=True)
+    number = 1
+    while (parent / f"{folder.name}.{number}").exists():
+        number += 1
+    target = parent / f"{folder.name}.{number}"
+    target.mkdir()
+    for item in folder.iterdir():
+        if item.name != ".lock":  # held by this process
+            item.rename(target / item.name)
+    log.info("the run that was here is now in %s", target)
+
+
+def _keep_error(folder: Path, error: Exception, reason: str) -> None:
+    """The full error in the job's own log, and its state for the next session."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = reason if isinstance(error, UserError) else "".join(traceback.format_exception(error))
+    with contextlib.suppress(OSError), (folder / TRAIN_LOG).open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} ERROR {text.rstrip()}\n")
+    with contextlib.suppress(OSError):
+        write_summary(folder, {**read_summary(folder), "state": "failed", "error": reason})
+
+
+def _best_loss(summary: dict[str, Any]) -> float:
+    best = summary.get("best_val_loss")
+    return float("nan") if best is None else float(best)
