@@ -1,10 +1,17 @@
-"""What a hierarchical codec shows of itself to stages, diagnostics and reports."""
+"""All that anyone may know of a codec: its protocol, and the records that pass through it.
 
+Letters: B batch, H and W an image's sides, h and w those of a latent.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, TypedDict
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from torch import nn
+
+Level = int | Int[torch.Tensor, " B"]
 
 
 @dataclass(frozen=True)
@@ -12,13 +19,21 @@ class ScaleLatent:
     """The decoded latent of one scale.
 
     Args:
-        y_hat: Decoded values at this scale's size, with gradient. For HPCM they contain the values that
-            coarser scales decoded; for a true hierarchy they are this scale's own.
+        y_hat: Decoded values at this scale's size, with gradient. Where scales share one latent (HPCM) they contain
+            the values that coarser scales decoded; in a true hierarchy they are this scale's own.
         newly_coded: True where this scale coded a value, False where it inherited one; broadcasts over the batch.
     """
 
     y_hat: Float[torch.Tensor, "B C h w"]
     newly_coded: Bool[torch.Tensor, "1 C h w"]
+
+
+class CodecOutput(TypedDict):
+    """What a codec's ``forward`` returns: CompressAI's form, and the latents of every scale, coarsest first."""
+
+    x_hat: torch.Tensor
+    likelihoods: dict[str, torch.Tensor]
+    latents: list[ScaleLatent]
 
 
 @dataclass(frozen=True)
@@ -36,36 +51,104 @@ class PartialReconstruction:
     bits: Float[torch.Tensor, " B"]
 
 
-@runtime_checkable
-class PartiallyDecodable(Protocol):
-    """A codec that reconstructs from its first scales, as diagnostics need it."""
-
-    def reconstructions(self, x: Float[torch.Tensor, "B 3 H W"]) -> list[PartialReconstruction]:
-        """Reconstruct images from ever more scales, in the order in which they are coded.
-
-        Args:
-            x: Images in [0, 1].
-
-        Returns:
-            One record per scale; the last one's ``x_hat`` is the full reconstruction.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class EncodedImage:
     """An image as strings of an entropy coder.
 
     Args:
-        y: The latent's string.
-        z: The hyper latent's string.
+        strings: By name, in the order in which a decoder needs them.
         height: Of the image in pixels.
         width: Of the image in pixels.
-        checksum: CRC-32 of the symbols of z, xor that of the symbols of y; None where a form of storage keeps none.
+        level: The rate level that it was coded at.
+        checksum: CRC-32 over the coded symbols; None where the codec keeps none.
     """
 
-    y: bytes
-    z: bytes
+    strings: Mapping[str, bytes]
     height: int
     width: int
+    level: int = 0
     checksum: int | None = None
+
+
+class Codec(nn.Module):
+    """A learned image codec, as training, losses, stages, diagnostics, files and evaluation know it.
+
+    A codec of your own derives from this class, or is any CompressAI ``CompressionModel``, which
+    :func:`hpcm_spectral.models.as_codec` brings behind this protocol.
+
+    Attributes:
+        name: The name that it is registered under, or the dotted path of its class.
+        arguments: What it is built from: plain values that JSON can hold.
+        size_multiple: What images are padded to: a multiple, in pixels, for both sides. Training crops are one.
+        levels: Number of rate levels; 1 for a codec of one rate.
+        lmbdas: Weight of the distortion at each level, in the unit of the loss's own; None: the loss's.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    size_multiple: int = 1
+    levels: int = 1
+    lmbdas: tuple[float, ...] | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The module whose weights files hold under their own names: the codec itself, unless it wraps another."""
+        return self
+
+    def forward(self, x: Float[torch.Tensor, "B 3 H W"], level: Level | None = None) -> CodecOutput:
+        """Reconstruct images and estimate what they cost.
+
+        Args:
+            x: Images in [0, 1] of any size.
+            level: Rate level, of all images or of each; None: the only one, or 0.
+
+        Returns:
+            ``x_hat`` (not clamped), ``likelihoods`` by any names, and ``latents``, a record per scale.
+        """
+        raise NotImplementedError
+
+    def encode(self, x: Float[torch.Tensor, "1 3 H W"], level: int = 0) -> EncodedImage:
+        """Code one image of any size in [0, 1].
+
+        Raises:
+            CodingError: The image cannot be coded.
+        """
+        raise NotImplementedError
+
+    def decode(self, image: EncodedImage) -> Float[torch.Tensor, "1 3 H W"]:
+        """The inverse of :meth:`encode` on the same kind of machine; the reconstruction is not clamped.
+
+        Raises:
+            CodingError: Other symbols came out than went in.
+        """
+        raise NotImplementedError
+
+    def update(self, *, force: bool = False) -> bool:
+        """Compute the coding tables from the weights.
+
+        Args:
+            force: Replace tables that exist.
+
+        Returns:
+            Whether anything changed.
+        """
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Bring what follows from the weights but is not trained up to date; called before validation and export."""
+
+    @torch.no_grad()
+    def reconstructions(self, x: Float[torch.Tensor, "B 3 H W"], level: int = 0) -> list[PartialReconstruction]:
+        """Reconstruct images from ever more scales, in the order in which they are coded.
+
+        Args:
+            x: Images in [0, 1].
+            level: Rate level.
+
+        Returns:
+            One record per scale that can be decoded without those after it; here one for all. The last one's ``x_hat``
+            is that of ``forward`` in evaluation mode.
+        """
+        out = self(x, level)
+        spent = [-torch.log2(p.float()).flatten(1).sum(1) for p in out["likelihoods"].values()]
+        return [PartialReconstruction("all", out["x_hat"], torch.stack(spent).sum(0))]

@@ -1,13 +1,11 @@
 """Probability models and symbol coders."""
 
-from hpcm_spectral.codec import EncodedImage
 from hpcm_spectral.entropy.generalized_gaussian import GeneralizedGaussianConditional, get_scale_table
 from hpcm_spectral.entropy.partial_coder import PartialCoder
 from hpcm_spectral.entropy.symbol_coder import DecodingCoder, EncodingCoder, EstimatingCoder, SymbolCoder
 
 __all__ = [
     "DecodingCoder",
-    "EncodedImage",
     "EncodingCoder",
     "EstimatingCoder",
     "GeneralizedGaussianConditional",

@@ -30,8 +30,9 @@ def pack(image: EncodedImage, fingerprint: bytes) -> bytes:
     assert image.checksum is not None
     assert len(fingerprint) == FINGERPRINT_BYTES
     _check_size(image.height, image.width)
-    payload = image.z + image.y
-    fields = (image.height, image.width, len(image.z), len(image.y), image.checksum, zlib.crc32(payload))
+    z, y = image.strings["z"], image.strings["y"]
+    payload = z + y
+    fields = (image.height, image.width, len(z), len(y), image.checksum, zlib.crc32(payload))
     header = _FIELDS.pack(MAGIC, VERSION, fingerprint, *fields)
     return header + _CRC.pack(zlib.crc32(header)) + payload
 
@@ -69,7 +70,7 @@ def unpack(content: bytes, fingerprint: bytes) -> EncodedImage:
         )
     if zlib.crc32(payload) != payload_crc:
         raise CodingError("must hold what was written, but its checksum differs; the file is damaged")
-    return EncodedImage(payload[z_bytes:], payload[:z_bytes], height, width, checksum)
+    return EncodedImage({"z": payload[:z_bytes], "y": payload[z_bytes:]}, height, width, checksum=checksum)
 
 
 def _check_size(height: int, width: int) -> None:

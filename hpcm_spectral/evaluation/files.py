@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
-from hpcm_spectral.entropy import EncodedImage
+from hpcm_spectral.codec import EncodedImage
 from hpcm_spectral.entropy.container import HEADER_BYTES, pack, unpack
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.files import whole_file
@@ -69,4 +69,4 @@ def write_png(x_hat: Float[torch.Tensor, "1 3 H W"], path: Path) -> None:
 
 def bits_per_pixel(image: EncodedImage) -> float:
     """Of the whole file."""
-    return 8 * (HEADER_BYTES + len(image.y) + len(image.z)) / (image.height * image.width)
+    return 8 * (HEADER_BYTES + sum(map(len, image.strings.values()))) / (image.height * image.width)

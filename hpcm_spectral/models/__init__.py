@@ -3,7 +3,6 @@
 from hpcm_spectral.models.files import load_codec, save_codec
 from hpcm_spectral.models.hpcm import (
     HPCM,
-    CodecOutput,
     HPCM_Base,
     HPCM_Large,
     HPCM_Tiny,
@@ -12,7 +11,6 @@ from hpcm_spectral.models.hpcm import (
 
 __all__ = [
     "HPCM",
-    "CodecOutput",
     "HPCM_Base",
     "HPCM_Large",
     "HPCM_Tiny",

@@ -12,11 +12,10 @@ from jaxtyping import Float
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import nn
 from torch.utils.data import Dataset
 
-from hpcm_spectral.codec import PartiallyDecodable
-from hpcm_spectral.errors import CheckpointError, ConfigError
+from hpcm_spectral.codec import Codec
+from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.metrics import band_edges, radial_spectrum
 from hpcm_spectral.metrics.scale_spectra import scale_spectra
 from hpcm_spectral.runs.spectra import FILE, ScaleSpectra, SpectralHistory, read_spectral_history
@@ -48,8 +47,7 @@ class SpectralDiagnostics(Callback):
 
     Raises:
         ValueError: A setting is out of its range; the message starts with its name.
-        UserError: The codec cannot reconstruct from its first scales, or the folder's diagnostics are damaged, or of
-            other photographs or bands.
+        UserError: The folder's diagnostics are damaged, or of other photographs or bands.
     """
 
     def __init__(
@@ -60,7 +58,7 @@ class SpectralDiagnostics(Callback):
         max_side: int = 256,
         *,
         folder: Path,
-        codec: nn.Module,
+        codec: Codec,
         photographs: Dataset[torch.Tensor],
         draw: Callable[[SpectralHistory], Path],
     ) -> None:
@@ -69,12 +67,7 @@ class SpectralDiagnostics(Callback):
                 raise ValueError(f"{name} must be at least 1, got {value}.")
         if max_side < 1 or max_side % SIDE_MULTIPLE:
             raise ValueError(f"max_side must be a positive multiple of {SIDE_MULTIPLE}, got {max_side}.")
-        if not isinstance(codec, PartiallyDecodable):
-            raise ConfigError(
-                f"model must reconstruct from its first scales for diagnostics, got {type(codec).__name__}, which has "
-                "no method reconstructions; choose another or diagnostics=off."
-            )
-        self.codec: PartiallyDecodable = codec
+        self.codec = codec
         self.every_n_epochs = every_n_epochs
         self.folder = folder
         self.draw = draw

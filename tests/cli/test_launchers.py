@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_app_sweeps import SCRIPT, rows_of
+from sweep_output import SCRIPT, rows_of
 
 from hpcm_spectral.sweeps.launchers import NEEDED
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sweep_output import SCRIPT, rows_of
 
 from hpcm_spectral.cli.entry import config_folder
 from hpcm_spectral.errors import ConfigError
@@ -17,21 +18,12 @@ from hpcm_spectral.runs.folder import hold
 from hpcm_spectral.sweeps.names import MAX_LENGTH, job_folder, with_sweep_names
 
 Run = Callable[..., int]
-SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 
 
 @pytest.fixture
 def sweep(small_run: list[str], tmp_path: Path) -> list[str]:
     """A sweep in ``tmp_path``; what is swept is left to the test."""
     return ["-m", *small_run, "trainer.max_epochs=1", "data.samples_per_epoch=1", f"hydra.sweep.dir={tmp_path / 's'}"]
-
-
-def rows_of(text: str) -> dict[str, list[str]]:
-    """The closing table's cells by job."""
-    lines = text.splitlines()
-    first = next(i for i, line in enumerate(lines) if line.startswith("job ") and "best val loss" in line)
-    table = lines[first + 1 :]
-    return {line.split()[0]: line.split()[1:] for line in table[: table.index("")]}
 
 
 class TestNames:

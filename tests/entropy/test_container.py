@@ -5,12 +5,12 @@ import zlib
 
 import pytest
 
-from hpcm_spectral.entropy import EncodedImage
+from hpcm_spectral.codec import EncodedImage
 from hpcm_spectral.entropy.container import HEADER_BYTES, MAX_PIXELS, pack, unpack
 from hpcm_spectral.errors import CodingError
 
 CODEC = bytes(range(16))
-IMAGE = EncodedImage(y=b"latents", z=b"hyper", height=300, width=451, checksum=0x89ABCDEF)
+IMAGE = EncodedImage({"z": b"hyper", "y": b"latents"}, height=300, width=451, checksum=0x89ABCDEF)
 
 
 def test_every_field_lies_where_the_document_says() -> None:
@@ -69,4 +69,4 @@ def test_a_header_without_lies_is_accepted() -> None:
 
 def test_an_image_too_large_to_be_read_is_not_written() -> None:
     with pytest.raises(CodingError, match="pixels, got 268435457x1"):
-        pack(EncodedImage(b"", b"", MAX_PIXELS + 1, 1, 0), CODEC)
+        pack(EncodedImage({"z": b"", "y": b""}, MAX_PIXELS + 1, 1, checksum=0), CODEC)

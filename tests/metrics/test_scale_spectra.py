@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.fft import dctn, idctn
 
-from hpcm_spectral.codec import PartiallyDecodable, PartialReconstruction
+from hpcm_spectral.codec import Codec, PartialReconstruction
 from hpcm_spectral.metrics.scale_spectra import scale_spectra
 from hpcm_spectral.runs.spectra import ScaleSpectra
 
@@ -57,13 +57,13 @@ def photograph(**amplitudes: float) -> torch.Tensor:
     return torch.from_numpy(idctn(coefficients, axes=(-2, -1), norm="ortho")).float()
 
 
-def diagnosed(codec: PartiallyDecodable, *photographs: torch.Tensor) -> ScaleSpectra:
+def diagnosed(codec: Codec, *photographs: torch.Tensor) -> ScaleSpectra:
     return scale_spectra([(x, codec.reconstructions(x)) for x in photographs], BANDS)
 
 
 def test_a_codec_whose_scales_decode_known_bands_shows_them_there() -> None:
     codec = StandIn({"coarse": {0: 1.0}, "middle": {5: 1.0}, "fine": {5: -0.25, 9: 0.5}})
-    assert isinstance(codec, PartiallyDecodable)
+    assert isinstance(codec, Codec)
     spectra = diagnosed(codec, photograph(b0=40.0, b5=6.0, b9=2.0))
     assert spectra.scales == ("coarse", "middle", "fine")
     expected = np.full((3, BANDS), np.nan)

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from hpcm_spectral.errors import CheckpointError
-from hpcm_spectral.models import HPCM, CodecOutput, HPCM_Base, HPCM_Large, HPCM_Tiny, from_published
+from hpcm_spectral.codec import CodecOutput
+from hpcm_spectral.models import HPCM, HPCM_Base, HPCM_Large, HPCM_Tiny, from_published
 
 Manifest = dict[str, dict[str, tuple[int, ...]]]
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -1,7 +1,7 @@
 """HPCM, "Learned Image Compression with Hierarchical Progressive Context Modeling" (ICCV 2025, arXiv 2507.19125)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from compressai.models import CompressionModel
@@ -9,10 +9,9 @@ from compressai.registry import register_model
 from jaxtyping import Float
 from torch import nn
 
-from hpcm_spectral.codec import PartialReconstruction, ScaleLatent
+from hpcm_spectral.codec import Codec, CodecOutput, EncodedImage, Level, PartialReconstruction, ScaleLatent
 from hpcm_spectral.entropy import (
     DecodingCoder,
-    EncodedImage,
     EncodingCoder,
     EstimatingCoder,
     GeneralizedGaussianConditional,
@@ -35,16 +34,8 @@ SIZE_MULTIPLE = 256
 STRIDE_Y, STRIDE_Z = 16, 64
 
 
-class CodecOutput(TypedDict):
-    """What ``forward`` returns, in CompressAI's form plus the latents of every scale."""
-
-    x_hat: torch.Tensor
-    likelihoods: dict[str, torch.Tensor]
-    latents: list[ScaleLatent]
-
-
 @register_model("hpcm")
-class HPCM(CompressionModel):
+class HPCM(CompressionModel, Codec):
     """Learned image codec with a hyper-prior and three scales of progressive context.
 
     .. code-block:: none
@@ -70,6 +61,8 @@ class HPCM(CompressionModel):
     Raises:
         ValueError: A number is outside its range.
     """
+
+    size_multiple = SIZE_MULTIPLE
 
     def __init__(
         self,
@@ -109,11 +102,12 @@ class HPCM(CompressionModel):
         )
         self.entropy_model = GeneralizedGaussianConditional(beta=1.5, scale_bound=SCALE_MIN, tail_mass=TAIL_MASS)
 
-    def forward(self, x: Float[torch.Tensor, "B 3 H W"]) -> CodecOutput:
+    def forward(self, x: Float[torch.Tensor, "B 3 H W"], level: Level | None = None) -> CodecOutput:
         """Reconstruct images and estimate what they cost.
 
         Args:
             x: Images in [0, 1]; sides that are no multiples of 256 are zero-padded, centred, and cropped again.
+            level: Ignored: there is one rate.
 
         Returns:
             ``x_hat`` (not clamped), the likelihoods of the padded image's ``y`` and ``z`` (float32), and the
@@ -131,11 +125,12 @@ class HPCM(CompressionModel):
         }
 
     @torch.no_grad()
-    def reconstructions(self, x: Float[torch.Tensor, "B 3 H W"]) -> list[PartialReconstruction]:
+    def reconstructions(self, x: Float[torch.Tensor, "B 3 H W"], level: int = 0) -> list[PartialReconstruction]:
         """What a decoder shows that has received the first scales only: of the others it knows the priors' means.
 
         Args:
             x: Images in [0, 1] of any size.
+            level: Ignored: there is one rate.
 
         Returns:
             Records of ``z`` (the hyper-prior alone) and of the scales ``1``, ``2`` and ``3``; the last ``x_hat`` is
@@ -156,11 +151,12 @@ class HPCM(CompressionModel):
         return records
 
     @torch.inference_mode()
-    def encode(self, x: Float[torch.Tensor, "1 3 H W"]) -> EncodedImage:
+    def encode(self, x: Float[torch.Tensor, "1 3 H W"], level: int = 0) -> EncodedImage:
         """Code one image of any size.
 
         Args:
             x: The image in [0, 1].
+            level: Ignored: there is one rate.
 
         Returns:
             Its strings and what a decoder needs besides.
@@ -177,7 +173,8 @@ class HPCM(CompressionModel):
             z_hat = self._code_hyper(coder_z, z, padding)
             self._code_latents(coder_y, z_hat, y, padding)
         checksum = coder_z.checksum ^ coder_y.checksum
-        return EncodedImage(coder_y.finish(), coder_z.finish(), height, width, checksum)
+        strings = {"z": coder_z.finish(), "y": coder_y.finish()}
+        return EncodedImage(strings, height, width, checksum=checksum)
 
     @torch.inference_mode()
     def decode(self, image: EncodedImage) -> Float[torch.Tensor, "1 3 H W"]:
@@ -195,8 +192,8 @@ class HPCM(CompressionModel):
         columns = (image.width + padding.left + padding.right) // STRIDE_Z
         channels_y, channels_z = self.arguments["latent_channels"], self.arguments["hyper_channels"]
         cells = (STRIDE_Z // STRIDE_Y) ** 2
-        coder_z = DecodingCoder(self.entropy_model, image.z, channels_z * rows * columns)
-        coder_y = DecodingCoder(self.entropy_model, image.y, channels_y * rows * columns * cells)
+        coder_z = DecodingCoder(self.entropy_model, image.strings["z"], channels_z * rows * columns)
+        coder_y = DecodingCoder(self.entropy_model, image.strings["y"], channels_y * rows * columns * cells)
         with reproducible(self.means_hyper.device):
             z_hat = self._code_hyper(coder_z, self.means_hyper.new_zeros(1, channels_z, rows, columns), padding)
             latents = self._code_latents(coder_y, z_hat, None, padding)
@@ -223,7 +220,7 @@ class HPCM(CompressionModel):
         if height % STRIDE_Z or width % STRIDE_Z:
             raise ValueError(f"sides must be multiples of {STRIDE_Z}, got {height}x{width}; pad them, or use encode.")
         images = [self.encode(image) for image in x.split(1)]
-        strings = [[image.y for image in images], [image.z for image in images]]
+        strings = [[image.strings[name] for image in images] for name in ("y", "z")]
         return {"strings": strings, "shape": torch.Size((height // STRIDE_Z, width // STRIDE_Z))}
 
     def decompress(self, strings: Sequence[Sequence[bytes]], shape: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -237,7 +234,7 @@ class HPCM(CompressionModel):
             ``x_hat``: reconstructions in [0, 1].
         """
         height, width = (STRIDE_Z * side for side in shape)
-        images = [EncodedImage(y, z, height, width) for y, z in zip(*strings, strict=True)]
+        images = [EncodedImage({"z": z, "y": y}, height, width) for y, z in zip(*strings, strict=True)]
         return {"x_hat": torch.cat([self.decode(image) for image in images]).clamp(0, 1)}
 
     def _analyse(self, x: torch.Tensor, padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
@@ -272,7 +269,8 @@ class HPCM(CompressionModel):
         Returns:
             Whether anything changed.
         """
-        return super().update(get_scale_table() if scale_table is None else scale_table, force=force, **kwargs)
+        table = get_scale_table() if scale_table is None else scale_table
+        return CompressionModel.update(self, table, force=force, **kwargs)
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, torch.Tensor], **arguments: Any) -> "HPCM":
