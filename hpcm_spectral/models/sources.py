@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.models import HPCM
@@ -27,7 +24,8 @@ from hpcm_spectral.models.weights import (
     shown,
     variant_of,
 )
-from hpcm_spectral.runs.folder import BEST, CHECKPOINTS, CONFIG, LAST, checkpoint_path
+from hpcm_spectral.runs.folder import BEST, CHECKPOINTS, CONFIG, LAST, checkpoint_path, folder_of
+from hpcm_spectral.runs.saved_config import read_config
 
 PREFIX = "codec."
 
@@ -150,17 +148,13 @@ def _from_run(path: Path, content: Mapping[str, Any], state: Mapping[str, Any]) 
 
 def _config_of(checkpoint: Path) -> dict[str, Any]:
     """The config of the run that a checkpoint lies in, as plain data; empty if it lies alone."""
-    folder = checkpoint.parent.parent if checkpoint.parent.name == CHECKPOINTS else checkpoint.parent
-    path = folder / CONFIG
-    if not path.is_file():
+    folder = folder_of(checkpoint)
+    if not (folder / CONFIG).is_file():
         return {}
-    try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(path))
-        intact = config["model"].get("hyper_prior_order", ORDERS[0]) in ORDERS
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, YAMLError, OmegaConfBaseException):
-        intact = False
-    if not intact:
-        raise CheckpointError(f"{path} must be the config of the checkpoint's run, but it is damaged.")
+    config = read_config(folder, error=CheckpointError)
+    model = config["model"]
+    if not isinstance(model, dict) or model.get("hyper_prior_order", ORDERS[0]) not in ORDERS:
+        raise CheckpointError(f"{folder / CONFIG} must be the config of the checkpoint's run, but it is damaged.")
     return config
 
 

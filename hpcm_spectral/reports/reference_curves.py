@@ -11,9 +11,9 @@ from jaxtyping import Float
 from hpcm_spectral.metrics.bd_rate import BDRate, bd_rate
 
 FOLDER = Path(__file__).parent / "references"
-PSNR, MS_SSIM, MS_SSIM_DB = "psnr-rgb", "ms-ssim-rgb", "ms-ssim-rgb-db"
+PSNR_RGB, MS_SSIM, MS_SSIM_DB = "psnr-rgb", "ms-ssim-rgb", "ms-ssim-rgb-db"
 # HPCM's authors publish the mean of the images' dB; CompressAI, whose plots convert it, the mean MS-SSIM.
-MEASURES = {"PSNR": (PSNR,), "MS-SSIM": (MS_SSIM_DB, MS_SSIM)}
+MEASURES = {"PSNR": (PSNR_RGB,), "MS-SSIM": (MS_SSIM_DB, MS_SSIM)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from hpcm_spectral.metrics import radial_spectrum
 from hpcm_spectral.reports.reconstructions import middle, read_pair
-from hpcm_spectral.reports.run_folder import RunFolder
+from hpcm_spectral.reports.run_folder import RunFolder, Truncation
 from hpcm_spectral.reports.style import (
     BLACK,
     BLUE,
@@ -21,11 +21,11 @@ from hpcm_spectral.reports.style import (
     TAU_DASHES,
     VERMILION,
     Dashes,
+    add_note,
     name_axes,
     new_figure,
     shortened,
 )
-from hpcm_spectral.reports.truncation import Truncation
 from hpcm_spectral.stages.dct_truncation import cutoff, radial_mask
 
 MAX_SAMPLES = 3
@@ -66,13 +66,7 @@ def draw_spectrum(run: RunFolder) -> Figure | None:
     if samples:
         panel_of_energy(panels.pop(0), samples[0].name, *pairs[0], run.truncation)
         panel_of_kept(panels.pop(0), [sample.name for sample in samples], pairs)
-    figure.supxlabel(
-        "r = √((u/H)² + (v/W)²): r = 1 is the highest frequency of a row or column, √2 the corner.",
-        fontsize=10,
-        x=0.01,
-        ha="left",
-        color="#404040",
-    )
+    add_note(figure, "r = √((u/H)² + (v/W)²): r = 1 is the highest frequency of a row or column, √2 the corner.")
     return figure
 
 
@@ -94,8 +88,8 @@ def panel_of_masks(axes: Axes, truncation: Truncation) -> None:
     """The mask at several cutoffs."""
     name_axes(axes, title=f"Mask M(r), {truncation.mask}", x="radius r", y="M")
     mark_radii(axes)
-    for moment, colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False):
-        axes.plot(*mask_profile(truncation, moment.tau), color=colour, linestyle=dashes, linewidth=2)
+    for (_, tau), colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False):
+        axes.plot(*mask_profile(truncation, tau), color=colour, linestyle=dashes, linewidth=2)
     axes.set_ylim(0, 1.05)
     legend_below(axes, tau_handles(truncation))
 
@@ -110,8 +104,8 @@ def panel_of_energy(axes: Axes, name: str, original: Image, decoded: Image, trun
         draw_energy(axes, decoded, VERMILION, TAU_DASHES[1])
         handles.append(Line2D([], [], color=VERMILION, linestyle=TAU_DASHES[1], linewidth=2, label="decoded"))
     else:
-        for moment, colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False):
-            draw_energy(axes, truncation.apply(original, moment.tau), colour, dashes)
+        for (_, tau), colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False):
+            draw_energy(axes, truncation.apply(original, tau), colour, dashes)
         handles += tau_handles(truncation)
     axes.set_yscale("log")
     if len(positive := whole[whole > 0]):
@@ -159,8 +153,8 @@ def mark_radii(axes: Axes) -> None:
 def tau_handles(truncation: Truncation) -> list[Line2D]:
     """Legend entries of the cutoffs."""
     return [
-        Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=f"τ = {moment.tau:.3g}")
-        for moment, colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False)
+        Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=f"τ = {tau:.3g}")
+        for (_, tau), colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False)
     ]
 
 

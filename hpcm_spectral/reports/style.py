@@ -1,5 +1,6 @@
 """What all pictures share: colours, sizes, and how they are written."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ WIDTH = 14.0  # inches: 1400 pixels, a laptop's width
 
 # Okabe and Ito's palette, told apart with every common kind of colour blindness.
 BLUE, VERMILION, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "#000000", "#767676"
-PURPLE, ORANGE = "#CC79A7", "#E69F00"
+PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
 SHADE = "#E8E8E8"
 # ORANGE, open to what lies below, so that overlapping phases show both.
 HATCH: dict[str, Any] = {"facecolor": "#E69F0024", "edgecolor": "#E69F0050", "hatch": "/", "linewidth": 0}
@@ -75,6 +76,12 @@ def legend_beside(axes: Axes, handles: Sequence[Any]) -> None:
         borderaxespad=0.1,
         handlelength=1.8,
     )
+
+
+def add_note(figure: Figure, text: str, width: int | None = None) -> None:
+    """How to read the panels, below them; longer lines than ``width`` characters are broken."""
+    lines = text if width is None else "\n".join(textwrap.fill(line, width) for line in text.splitlines())
+    figure.supxlabel(lines, fontsize=10, x=0.01, ha="left", color="#404040", parse_math=False)
 
 
 def say(axes: Axes, text: str) -> None:

@@ -8,7 +8,7 @@ from compared_runs import ON, write_run
 
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.reports.comparison import RunComparison, compare_runs
-from hpcm_spectral.reports.comparison.convergence import RunConvergence
+from hpcm_spectral.reports.comparison.convergence import Reach
 
 CLOSE = pytest.approx
 
@@ -17,7 +17,7 @@ def compared(folder: Path, window: int = 1, baseline: str | None = "base") -> Ru
     return compare_runs([str(folder)], baseline=baseline, window=window)
 
 
-def of(comparison: RunComparison, name: str) -> RunConvergence:
+def of(comparison: RunComparison, name: str) -> Reach:
     return next(run for row in comparison.convergence for run in row.runs if run.run.name == name)
 
 
@@ -102,7 +102,7 @@ def test_several_seeds(tmp_path: Path) -> None:
     spread = full.spread("speed_up")
     assert spread is not None
     # Of 1.5 and 1.2: mean 1.35, and a deviation of 0.3 / sqrt(2).
-    assert (spread.mean, spread.deviation, spread.count) == (CLOSE(1.35), CLOSE(0.3 / 2**0.5), 2)
+    assert (spread.mean, spread.deviation, spread.seeds) == (CLOSE(1.35), CLOSE(0.3 / 2**0.5), 2)
 
 
 def test_a_lucky_seed_is_no_speed_up(tmp_path: Path) -> None:
@@ -227,15 +227,15 @@ def test_a_point_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
     for seed, bpp in ((1, 0.2), (2, 0.4)):
         write_run(tmp_path / f"low-s{seed}", [5], seed=seed, bpp=bpp, psnr=30 + seed)
     write_run(tmp_path / "high", [5], lmbda=0.02)
-    point = compared(tmp_path, baseline=None).curves[0].points[0]
-    assert (point.bpp, point.psnr, point.ms_ssim, point.count) == (CLOSE(0.3), CLOSE(31.5), None, 2)
+    curve = compared(tmp_path, baseline=None).curves[0]
+    assert curve.points[0].means.tolist() == CLOSE([0.3, 31.5, float("nan")], nan_ok=True)
+    assert len(curve.points[0].group.finished) == 2
+    assert list(curve.curve.results) == ["bpp", "psnr-rgb"]
 
 
 def test_the_best_validation_is_the_one_with_the_least_loss(tmp_path: Path) -> None:
     write_run(tmp_path / "base", [5, 3, 4])
     run = compared(tmp_path).runs[0]
-    assert run.best is not None
-    assert run.final is not None
     assert (run.best.epoch, run.best.loss, run.final.epoch, run.final.loss) == (2, 3, 3, 4)
 
 

@@ -3,32 +3,28 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from hpcm_spectral.reports.comparison.groups import Baseline, Group
 from hpcm_spectral.reports.comparison.runs import LOSS, ComparedRun
-from hpcm_spectral.reports.smoothing import centred_mean
-from hpcm_spectral.runs.metrics import Series
+from hpcm_spectral.reports.lines import smoothed
 
 NOT_REACHED = "not reached"
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Mean and spread of a figure over seeds.
+class Spread(NamedTuple):
+    """Mean and spread of a figure over ``seeds`` runs.
 
-    Attributes:
-        mean: The mean.
-        deviation: Standard deviation of the sample, n - 1 in its denominator; None of one value.
-        count: Of values.
+    The deviation is that of the sample, n - 1 in its denominator; None of one value.
     """
 
     mean: float
     deviation: float | None
-    count: int
+    seeds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +32,7 @@ class Reach:
     """A curve against its baseline.
 
     Attributes:
+        run: The run whose curve it is; None of a mean curve.
         final: Its smoothed loss at the last validation.
         epochs: To the baseline's final loss; None if it was not reached or there is no baseline.
         speed_up: Epochs of the baseline over these.
@@ -44,23 +41,13 @@ class Reach:
         without_time: Why there are no seconds although the loss was reached, or nothing.
     """
 
+    run: ComparedRun | None
     final: float
     epochs: float | None = None
     speed_up: float | None = None
     seconds: float | None = None
     time_speed_up: float | None = None
     without_time: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConvergence(Reach):
-    """One run's curve.
-
-    Attributes:
-        run: The run.
-    """
-
-    run: ComparedRun
 
 
 @dataclass(frozen=True)
@@ -83,12 +70,15 @@ class GroupConvergence:
     target: float | None
     epochs: float | None
     mean: Reach
-    runs: tuple[RunConvergence, ...]
+    runs: tuple[Reach, ...]
     reason: str = ""
 
     def spread(self, figure: str) -> Spread | None:
         """Mean and spread of an attribute of the runs over those that have it; None if none has."""
-        return spread([value for run in self.runs if (value := getattr(run, figure)) is not None])
+        values = [value for run in self.runs if (value := getattr(run, figure)) is not None]
+        if not values:
+            return None
+        return Spread(statistics.fmean(values), statistics.stdev(values) if values[1:] else None, len(values))
 
     @property
     def reached(self) -> int:
@@ -109,75 +99,52 @@ def converge(groups: Sequence[Group], baseline: Baseline, window: int) -> list[G
 
 def _converge(group: Group, baseline: Baseline, window: int) -> GroupConvergence:
     curves = [smoothed(run.validation(LOSS), window) for run in group.finished]
+    mean = mean_curve(curves)
     base = baseline.of(group)
     if base is None:
-        runs = tuple(RunConvergence(run=r, final=_last(c)) for r, c in zip(group.finished, curves, strict=True))
-        mean = Reach(final=_last(mean_curve(curves)))
-        return GroupConvergence(group, None, None, None, mean, runs, baseline.reason_against(group))
+        finals = tuple(Reach(run=r, final=_last(c)) for r, c in zip(group.finished, curves, strict=True))
+        reason = baseline.reason_against(group)
+        return GroupConvergence(group, None, None, None, Reach(run=None, final=_last(mean)), finals, reason)
     reference = mean_curve([smoothed(run.validation(LOSS), window) for run in base.finished])
     target = _last(reference)
     # Where a noisy baseline touches its final loss earlier, that counts for it as it does for the others.
     epochs = epochs_to(reference, target)
     assert epochs is not None
-    runs = tuple(
-        RunConvergence(run=run, **vars(_against([run], curve, base, target, epochs)))
-        for run, curve in zip(group.finished, curves, strict=True)
-    )
-    mean = _against(group.finished, mean_curve(curves), base, target, epochs)
-    return GroupConvergence(group, base, target, epochs, mean, runs)
+
+    def reach(runs: Sequence[ComparedRun], curve: pd.Series, run: ComparedRun | None) -> Reach:
+        own = epochs_to(curve, target)
+        if own is None:
+            return Reach(run=run, final=_last(curve))
+        known = Reach(run=run, final=_last(curve), epochs=own, speed_up=epochs / own)
+        if reason := _without_time(runs, base):
+            return replace(known, without_time=reason)
+        seconds = own * _seconds_per_epoch(runs)
+        return replace(known, seconds=seconds, time_speed_up=epochs * _seconds_per_epoch(base.finished) / seconds)
+
+    runs = tuple(reach([run], curve, run) for run, curve in zip(group.finished, curves, strict=True))
+    return GroupConvergence(group, base, target, epochs, reach(group.finished, mean, None), runs)
 
 
-def smoothed(series: Series, window: int) -> Series:
-    """Centred means over ``window`` values, over fewer at the ends."""
-    return Series(series.epochs, centred_mean(series.values, window))
-
-
-def mean_curve(curves: Sequence[Series]) -> Series:
+def mean_curve(curves: Sequence[pd.Series]) -> pd.Series:
     """Mean of curves at the epochs that all of them have; the first curve if they share none."""
-    epochs = reduce(np.intersect1d, [curve.epochs for curve in curves])
-    if not len(epochs):
-        return curves[0]
-    return Series(epochs, np.mean([np.interp(epochs, curve.epochs, curve.values) for curve in curves], axis=0))
+    shared = pd.concat(curves, axis=1, join="inner").sort_index()
+    return shared.mean(axis=1) if len(shared) else curves[0]
 
 
-def epochs_to(curve: Series, target: float) -> float | None:
+def epochs_to(curve: pd.Series, target: float) -> float | None:
     """When a curve first is at or below a loss, by linear interpolation between validations.
 
     Returns:
         None if it never is; the first validation's epoch if it is there already.
     """
-    below = np.flatnonzero(curve.values <= target)
+    below = np.flatnonzero(curve <= target)
     if not len(below):
         return None
     index = int(below[0])
     if index == 0:
-        return float(curve.epochs[0])
-    (a, b), (high, low) = curve.epochs[index - 1 : index + 1], curve.values[index - 1 : index + 1]
+        return float(curve.index[0])
+    (a, b), (high, low) = curve.index[index - 1 : index + 1], curve.iloc[index - 1 : index + 1]
     return float(a + (b - a) * (high - target) / (high - low))
-
-
-def spread(values: Sequence[float]) -> Spread | None:
-    """Mean and standard deviation; None of no values.
-
-    >>> spread([1.0, 2.0, 3.0])
-    Spread(mean=2.0, deviation=1.0, count=3)
-    """
-    if not values:
-        return None
-    return Spread(statistics.fmean(values), statistics.stdev(values) if values[1:] else None, len(values))
-
-
-def _against(runs: Sequence[ComparedRun], curve: Series, base: Group, target: float, base_epochs: float) -> Reach:
-    """The curve of a run, or the mean curve of several."""
-    final, epochs = _last(curve), epochs_to(curve, target)
-    if epochs is None:
-        return Reach(final=final)
-    speed_up = base_epochs / epochs
-    if reason := _without_time(runs, base):
-        return Reach(final=final, epochs=epochs, speed_up=speed_up, without_time=reason)
-    seconds = epochs * _seconds_per_epoch(runs)
-    time_speed_up = base_epochs * _seconds_per_epoch(base.finished) / seconds
-    return Reach(final=final, epochs=epochs, speed_up=speed_up, seconds=seconds, time_speed_up=time_speed_up)
 
 
 def _without_time(runs: Sequence[ComparedRun], base: Group) -> str:
@@ -196,5 +163,5 @@ def _seconds_per_epoch(runs: Sequence[ComparedRun]) -> float:
     return statistics.fmean((run.seconds or math.nan) / (run.epochs or math.nan) for run in runs)
 
 
-def _last(curve: Series) -> float:
-    return float(curve.values[-1])
+def _last(curve: pd.Series) -> float:
+    return float(curve.iloc[-1])

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from hpcm_spectral.errors import ConfigError
-from hpcm_spectral.reports.comparison.names import common_label, different_labels
+from hpcm_spectral.reports.comparison.names import all_different, common_label
 from hpcm_spectral.reports.comparison.runs import ComparedRun
 from hpcm_spectral.reports.comparison.settings import Settings, is_off, readable, what_differs
 
@@ -62,14 +62,11 @@ def group_runs(runs: Sequence[ComparedRun]) -> list[Group]:
     found: dict[str, list[ComparedRun]] = {}
     for run in runs:
         found.setdefault(json.dumps(run.settings, sort_keys=True, default=str), []).append(run)
-    labels = [_label(group) for group in found.values()]
-    return [Group(label, tuple(group)) for label, group in zip(different_labels(labels), found.values(), strict=True)]
-
-
-def _label(runs: Sequence[ComparedRun]) -> str:
-    if len(runs) == 1:
-        return runs[0].name
-    return common_label([run.name for run in runs], "seed|s", [run.seed for run in runs])
+    labels = [
+        common_label([run.name for run in group], "seed|s", [run.seed for run in group]) if group[1:] else group[0].name
+        for group in found.values()
+    ]
+    return [Group(label, tuple(group)) for label, group in zip(all_different(labels), found.values(), strict=True)]
 
 
 def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Baseline | None:

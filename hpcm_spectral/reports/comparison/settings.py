@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from hpcm_spectral.flatten import flatten
 
 Settings = Mapping[str, Any]
@@ -18,13 +16,13 @@ COMPARABLE = ("loss", "data", "model")
 LMBDA = "loss.lmbda"
 
 
-def settings_of(config: DictConfig) -> dict[str, Any]:
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that say what is trained, by dotted key, without the seed.
 
     A group's class stands under the group's own name, which is ``off`` for an empty group. What repeats another
     setting, such as ``phase1.schedule.tau_init`` that of ``schedule.tau_init``, is left out.
     """
-    flat = flatten(OmegaConf.to_container(config))
+    flat = flatten(config)
     kept = {}
     for key, value in flat.items():
         group, _, rest = key.partition(".")
@@ -34,20 +32,16 @@ def settings_of(config: DictConfig) -> dict[str, Any]:
     return kept
 
 
-def differing_keys(runs: Sequence[Settings]) -> list[str]:
-    """The keys that do not have one value in all runs, in the order of the configs.
+def differing(runs: Sequence[Settings]) -> dict[str, list[str]]:
+    """For every key that has not one value in all runs, its values, for people; classes without their module.
 
-    What a run does not have because its group is off differs from nothing.
+    What a run does not have because its group is off differs from nothing. The order is that of the configs.
     """
-    keys = dict.fromkeys(key for settings in runs for key in settings)
-    return [key for key in keys if len({repr(_value(s, key)) for s in runs} - {repr(NOT_ASKED)}) > 1]
-
-
-def columns(runs: Sequence[Settings]) -> dict[str, list[str]]:
-    """For every differing key, its value in every run, for people; classes without their module."""
     table = {}
-    for key in differing_keys(runs):
+    for key in dict.fromkeys(key for settings in runs for key in settings):
         values = [_value(settings, key) for settings in runs]
+        if len(set(map(repr, values)) - {repr(NOT_ASKED)}) < 2:
+            continue
         short = [readable(value) for value in values]
         # Classes of two modules can share a name.
         same = len(set(short)) == len(set(map(repr, values)))

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.reports.comparison.convergence import GroupConvergence, converge
-from hpcm_spectral.reports.comparison.discovery import LeftOut
 from hpcm_spectral.reports.comparison.groups import Baseline, Group, choose_baseline, group_runs
-from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve, against, baseline_curve, lambda_curves
+from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve, baseline_curve, lambda_curves
 from hpcm_spectral.reports.comparison.runs import ComparedRun, read_runs
-from hpcm_spectral.reports.comparison.settings import columns
+from hpcm_spectral.reports.comparison.settings import differing
 from hpcm_spectral.reports.reference_curves import Comparison
+from hpcm_spectral.runs.discovery import LeftOut
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RunComparison:
 
     def bd_rates(self, curve: LambdaCurve) -> list[Comparison]:
         """A curve against the baseline's; nothing for that one itself or if there is none."""
-        return [] if self.base_curve is None or self.base_curve is curve else against(curve, self.base_curve)
+        return [] if self.base_curve is None or self.base_curve is curve else curve.against(self.base_curve)
 
 
 def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: int = 3) -> RunComparison:
@@ -76,7 +76,7 @@ def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: i
         runs=tuple(runs),
         left_out=tuple(left_out),
         groups=tuple(groups),
-        differing=columns([run.settings for run in runs]),
+        differing=differing([run.settings for run in runs]),
         window=window,
         baseline=chosen,
         convergence=tuple(converge(groups, chosen, window)) if chosen else (),

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcm_spectral.errors import ConfigError, one_line
+from hpcm_spectral.runs.folder import CONFIG, METRICS, SUMMARY
 
 # A folder with any of these is, or was meant to be, a run.
-MARKS = ("config.yaml", "metrics.csv", "summary.json")
+MARKS = (CONFIG, METRICS, SUMMARY)
 FOREIGN = "it is no run folder and holds none"
 
 
