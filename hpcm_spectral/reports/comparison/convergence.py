@@ -1,10 +1,8 @@
 """How soon runs reach the final loss of a baseline: the paper's speed-up."""
 
-import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,115 +12,60 @@ from hpcm_spectral.reports.comparison.runs import LOSS, ComparedRun
 from hpcm_spectral.reports.lines import smoothed
 
 NOT_REACHED = "not reached"
+FACTS = ("level", "config", "run", "seed", "baseline", "target_loss", "baseline_epochs", "smoothing")
+FIGURES = ("final", "epochs", "speed_up", "seconds", "time_speed_up")
+OF_SEEDS = ("_seeds_mean", "_seeds_deviation", "_seeds_n")
+COLUMNS = (*FACTS, *(f"{figure}{of}" for figure in FIGURES for of in ("", *OF_SEEDS)), "note")
 
 
-class Spread(NamedTuple):
-    """Mean and spread of a figure over ``seeds`` runs.
+def converge(groups: Sequence[Group], baseline: Baseline | None, window: int) -> pd.DataFrame:
+    """The curve of every finished run, and then the mean curve of its config, against the config's baseline.
 
-    The deviation is that of the sample, n - 1 in its denominator; None of one value.
-    """
-
-    mean: float
-    deviation: float | None
-    seeds: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reach:
-    """A curve against its baseline.
-
-    Attributes:
-        run: The run whose curve it is; None of a mean curve.
-        final: Its smoothed loss at the last validation.
-        epochs: To the baseline's final loss; None if it was not reached or there is no baseline.
-        speed_up: Epochs of the baseline over these.
-        seconds: To the same loss; None if it was not reached or the time does not compare.
-        time_speed_up: Seconds of the baseline over these.
-        without_time: Why there are no seconds although the loss was reached, or nothing.
-    """
-
-    run: ComparedRun | None
-    final: float
-    epochs: float | None = None
-    speed_up: float | None = None
-    seconds: float | None = None
-    time_speed_up: float | None = None
-    without_time: str = ""
-
-
-@dataclass(frozen=True)
-class GroupConvergence:
-    """Runs that differ by their seed only, against their baseline.
-
-    Attributes:
-        group: The group.
-        baseline: Their baseline; None if there is none.
-        target: The baseline's smoothed final loss, of several seeds its mean; None without a baseline.
-        epochs: The baseline's epochs to it; None without a baseline.
-        mean: The mean curve of the finished runs. A mean of only those that reached the target would flatter a config
-            whose other seeds never did.
-        runs: The finished runs.
-        reason: Why there is no baseline, or nothing.
-    """
-
-    group: Group
-    baseline: Group | None
-    target: float | None
-    epochs: float | None
-    mean: Reach
-    runs: tuple[Reach, ...]
-    reason: str = ""
-
-    def spread(self, figure: str) -> Spread | None:
-        """Mean and spread of an attribute of the runs over those that have it; None if none has."""
-        values = [value for run in self.runs if (value := getattr(run, figure)) is not None]
-        if not values:
-            return None
-        return Spread(statistics.fmean(values), statistics.stdev(values) if values[1:] else None, len(values))
-
-    @property
-    def reached(self) -> int:
-        """How many of the runs reached the target."""
-        return sum(run.epochs is not None for run in self.runs)
-
-
-def converge(groups: Sequence[Group], baseline: Baseline, window: int) -> list[GroupConvergence]:
-    """Every group with finished runs against its baseline.
+    A mean of only those seeds that reached the target would flatter a config whose other seeds never did.
 
     Args:
-        groups: All of them.
-        baseline: What to compare with.
+        groups: The configs.
+        baseline: What to compare with; None if no run has finished.
         window: How many validations a smoothed one averages, odd.
+
+    Returns:
+        A row per curve, whose ``level`` is ``run`` or ``config``. ``target_loss`` is the baseline's smoothed final
+        loss, of several seeds its mean; ``final`` the curve's own, ``epochs`` and ``seconds`` those to the target, the
+        speed-ups the baseline's over these; ``note`` says why some are missing. Of a config there are mean, deviation
+        of the sample and number of the seeds that have a figure.
     """
-    return [_converge(group, baseline, window) for group in groups if group.finished]
-
-
-def _converge(group: Group, baseline: Baseline, window: int) -> GroupConvergence:
-    curves = [smoothed(run.validation(LOSS), window) for run in group.finished]
-    mean = mean_curve(curves)
-    base = baseline.of(group)
-    if base is None:
-        finals = tuple(Reach(run=r, final=_last(c)) for r, c in zip(group.finished, curves, strict=True))
-        reason = baseline.reason_against(group)
-        return GroupConvergence(group, None, None, None, Reach(run=None, final=_last(mean)), finals, reason)
-    reference = mean_curve([smoothed(run.validation(LOSS), window) for run in base.finished])
-    target = _last(reference)
-    # Where a noisy baseline touches its final loss earlier, that counts for it as it does for the others.
-    epochs = epochs_to(reference, target)
-    assert epochs is not None
-
-    def reach(runs: Sequence[ComparedRun], curve: pd.Series, run: ComparedRun | None) -> Reach:
-        own = epochs_to(curve, target)
-        if own is None:
-            return Reach(run=run, final=_last(curve))
-        known = Reach(run=run, final=_last(curve), epochs=own, speed_up=epochs / own)
-        if reason := _without_time(runs, base):
-            return replace(known, without_time=reason)
-        seconds = own * _seconds_per_epoch(runs)
-        return replace(known, seconds=seconds, time_speed_up=epochs * _seconds_per_epoch(base.finished) / seconds)
-
-    runs = tuple(reach([run], curve, run) for run, curve in zip(group.finished, curves, strict=True))
-    return GroupConvergence(group, base, target, epochs, reach(group.finished, mean, None), runs)
+    rows: list[dict[str, Any]] = []
+    for group in groups:
+        if baseline is None or not group.finished:
+            continue
+        curves = [smoothed(run.validation(LOSS), window) for run in group.finished]
+        base = baseline.of(group)
+        facts: dict[str, Any] = {"config": group.label, "smoothing": window, "baseline": base.label if base else ""}
+        facts["note"] = "" if base else baseline.reason_against(group)
+        if base:
+            reference = mean_curve([smoothed(run.validation(LOSS), window) for run in base.finished])
+            # Where a noisy baseline touches its final loss earlier, that counts for it as it does for the others.
+            facts["target_loss"] = float(reference.iloc[-1])
+            facts["baseline_epochs"] = epochs_to(reference, facts["target_loss"])
+        found = []
+        for run, curve in zip(group.finished, curves, strict=True):
+            found.append(
+                {"level": "run", "run": run.name, "seed": run.seed, **facts, **_reach([run], curve, base, facts)}
+            )
+        mean = {
+            "level": "config",
+            "run": "",
+            "seed": "",
+            **facts,
+            **_reach(group.finished, mean_curve(curves), base, facts),
+        }
+        for figure in FIGURES:
+            values = [row[figure] for row in found if row.get(figure) is not None]
+            deviation = statistics.stdev(values) if values[1:] else None
+            of_seeds = (statistics.fmean(values) if values else None, deviation, len(values))
+            mean |= {f"{figure}{of}": value for of, value in zip(OF_SEEDS, of_seeds, strict=True)}
+        rows += [*found, mean]
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
 
 def mean_curve(curves: Sequence[pd.Series]) -> pd.Series:
@@ -147,6 +90,22 @@ def epochs_to(curve: pd.Series, target: float) -> float | None:
     return float(a + (b - a) * (high - target) / (high - low))
 
 
+def _reach(runs: Sequence[ComparedRun], curve: pd.Series, base: Group | None, facts: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a run's curve, or of the mean curve of several."""
+    final = {"final": float(curve.iloc[-1])}
+    if base is None:
+        return final
+    epochs = epochs_to(curve, facts["target_loss"])
+    if epochs is None:
+        return {**final, "note": NOT_REACHED}
+    reached = {**final, "epochs": epochs, "speed_up": facts["baseline_epochs"] / epochs}
+    if reason := _without_time(runs, base):
+        return {**reached, "note": reason}
+    seconds = epochs * _seconds_per_epoch(runs)
+    time_speed_up = facts["baseline_epochs"] * _seconds_per_epoch(base.finished) / seconds
+    return {**reached, "seconds": seconds, "time_speed_up": time_speed_up}
+
+
 def _without_time(runs: Sequence[ComparedRun], base: Group) -> str:
     """Why the seconds of runs do not compare with their baseline's, if they do not."""
     involved = (*runs, *base.finished)
@@ -159,9 +118,4 @@ def _without_time(runs: Sequence[ComparedRun], base: Group) -> str:
 
 
 def _seconds_per_epoch(runs: Sequence[ComparedRun]) -> float:
-    """Mean over runs that know both."""
-    return statistics.fmean((run.seconds or math.nan) / (run.epochs or math.nan) for run in runs)
-
-
-def _last(curve: pd.Series) -> float:
-    return float(curve.iloc[-1])
+    return statistics.fmean(run.seconds / run.epochs for run in runs if run.seconds and run.epochs)

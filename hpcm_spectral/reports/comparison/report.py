@@ -1,119 +1,51 @@
 """The report: all of its files, and where they go."""
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from hpcm_spectral.errors import ConfigError, one_line
 from hpcm_spectral.reports.comparison.compare import RunComparison
-from hpcm_spectral.reports.comparison.convergence import NOT_REACHED
-from hpcm_spectral.reports.comparison.document import Document, as_html, as_markdown, is_report
-from hpcm_spectral.reports.comparison.figures import PICTURES, RATE_PICTURES
-from hpcm_spectral.reports.comparison.sections import (
-    convergence_section,
-    count,
-    left_out_sections,
-    picture_sections,
-    rate_distortion_section,
-    reading_section,
-    runs_section,
+from hpcm_spectral.reports.comparison.document import Picture, is_report, picture, render
+from hpcm_spectral.reports.comparison.figures import PICTURES, RATE_PICTURES, draw_rate_distortion
+from hpcm_spectral.reports.comparison.tables import (
+    convergence_rows,
+    csv_tables,
+    measure_rows,
+    point_rows,
+    run_rows,
 )
+from hpcm_spectral.reports.reference_curves import sentences
 
 PAGE, MARKDOWN = "report.html", "report.md"
-REACHES = ("final", "epochs", "speed_up", "seconds", "time_speed_up")
 
 
-def report_document(comparison: RunComparison, when: datetime) -> Document:
-    """The report of a comparison."""
-    finished = sum(run.finished for run in comparison.runs)
-    number = len(comparison.runs)
-    lead = (
-        f"Made on {when:%Y-%m-%d at %H:%M} from {', '.join(comparison.given)}.",
-        f"{count(number, 'run')} of {count(len(comparison.groups), 'config')}, {finished} finished; "
-        f"{count(len(comparison.left_out), 'folder')} left out.",
-    )
-    sections = [
-        convergence_section(comparison),
-        rate_distortion_section(comparison),
-        *picture_sections(comparison),
-        runs_section(comparison),
-        reading_section(comparison),
-        *left_out_sections(comparison),
-    ]
-    return Document(f"Comparison of {count(number, 'training run')}", lead, sections)
-
-
-def csv_tables(comparison: RunComparison) -> dict[str, pd.DataFrame]:
-    """The report's figures, unrounded, by the names of the files."""
+def _content(comparison: RunComparison, when: datetime) -> dict[str, Any]:
+    """What the templates ask for."""
+    pictures: dict[str, list[Picture]] = {}
+    for item in PICTURES:
+        if figure := item.draw(comparison.groups):
+            pictures.setdefault(item.section, []).append(picture(item.name, figure, item.caption, wide=item.wide))
+    rate_pictures = []
+    for name, (quality, title) in RATE_PICTURES.items():
+        if figure := draw_rate_distortion(comparison.curves, quality, title=f"{title} over rate"):
+            words = "a point per lambda, each run at its least loss, mean of seeds."
+            rate_pictures.append(picture(name, figure, f"{title} over estimated bits per pixel: {words}"))
     return {
-        "runs.csv": _runs(comparison),
-        "convergence.csv": _convergence(comparison),
-        "rate_distortion.csv": _rate_distortion(comparison),
+        **vars(comparison),
+        "when": when,
+        "pictures": pictures,
+        "rate_pictures": rate_pictures,
+        "bd_rates": [f"{c.label}: {text}" for c in comparison.curves for text in sentences(comparison.bd_rates(c))],
+        "seeds": comparison.configs["final_seeds_n"].tolist(),
+        "convergence_rows": convergence_rows(comparison),
+        "point_rows": point_rows(comparison),
+        "run_rows": run_rows(comparison),
+        "measure_rows": measure_rows(comparison),
+        "left_out_rows": [(str(folder.path), folder.reason) for folder in comparison.left_out],
     }
-
-
-def _table(rows: Iterable[Sequence[Any]], columns: Sequence[str]) -> pd.DataFrame:
-    # As objects, so that whole numbers stay whole beside empty cells.
-    return pd.DataFrame(rows, columns=columns, dtype=object)
-
-
-def _runs(comparison: RunComparison) -> pd.DataFrame:
-    labels = {run.name: group.label for group in comparison.groups for run in group.runs}
-    rows = []
-    for index, run in enumerate(comparison.runs):
-        facts: list[Any] = [
-            run.name,
-            labels[run.name],
-            run.path,
-            run.state,
-            run.seed,
-            run.epochs,
-            run.seconds,
-            run.sessions,
-        ]
-        settings = [values[index] for values in comparison.differing.values()]
-        rows.append([*facts, *run.final, *run.best, *settings])
-    names = ["run", "config", "folder", "state", "seed", "epochs", "seconds", "sessions"]
-    measures = ("epoch", "loss", "bpp", "psnr", "ms_ssim_db")
-    names += [f"{when}_{name}" for when in ("final", "best") for name in measures]
-    return _table(rows, [*names, *comparison.differing])
-
-
-def _convergence(comparison: RunComparison) -> pd.DataFrame:
-    """A row per run, then one per config: its mean curve, and mean and deviation of the seeds that have a figure."""
-    rows = []
-    for group in comparison.convergence:
-        label, base = group.group.label, group.baseline.label if group.baseline else ""
-        for reach in (*group.runs, group.mean):
-            run = reach.run
-            row: list[Any] = ["run", label, run.name, run.seed] if run else ["config", label, "", ""]
-            row += [base, group.target, group.epochs, comparison.window]
-            for name in REACHES:
-                seeds = (None, None, None) if run else group.spread(name) or (None, None, 0)
-                row += [getattr(reach, name), *seeds]
-            rows.append([*row, group.reason or (NOT_REACHED if reach.epochs is None else reach.without_time)])
-    facts = ["level", "config", "run", "seed", "baseline", "target_loss", "baseline_epochs", "smoothing"]
-    figures = [f"{name}{of}" for name in REACHES for of in ("", "_seeds_mean", "_seeds_deviation", "_seeds_n")]
-    return _table(rows, [*facts, *figures, "note"])
-
-
-def _rate_distortion(comparison: RunComparison) -> pd.DataFrame:
-    """A row per point; the curve's BD-rates stand in each of its rows."""
-    rows = []
-    for curve in comparison.curves:
-        bd: list[Any] = []
-        found = {one.measure: one for one in comparison.bd_rates(curve)}
-        for measure in ("PSNR", "MS-SSIM"):
-            one = found.get(measure)
-            bd += [one.result.percent if one and one.result else None, one.reason if one else ""]
-        for point in curve.points:
-            rows.append([curve.label, point.lmbda, len(point.group.finished), *point.means, point.group.label, *bd])
-    bd = [f"bd_rate_{measure}_{what}" for measure in ("psnr", "ms_ssim") for what in ("percent", "note")]
-    return _table(rows, ["curve", "lmbda", "n", "bpp", "psnr", "ms_ssim_db", "config", *bd])
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:
@@ -152,11 +84,13 @@ def write_report(folder: Path, comparison: RunComparison, when: datetime) -> lis
     Raises:
         ConfigError: The folder cannot be written.
     """
-    document = report_document(comparison, when)
+    content = _content(comparison, when)
     tables = csv_tables(comparison)
     files: dict[str, str | bytes] = {name: t.to_csv(index=False, lineterminator="\n") for name, t in tables.items()}
-    files |= {MARKDOWN: as_markdown(document), **{f"{item.name}.png": item.png for item in document.pictures}}
-    files[PAGE] = as_html(document)
+    files[MARKDOWN] = render("markdown", content)
+    for shown in (content["rate_pictures"], *content["pictures"].values()):
+        files |= {f"{one.name}.png": one.png for one in shown}
+    files[PAGE] = render("html", content)
     try:
         _put(files, folder)
     except OSError as error:
