@@ -20,11 +20,8 @@ from hpcm_spectral.reports.lines import (
 from hpcm_spectral.reports.phase_marks import LOOKS, Phases, legend_of_phases, mark_phases, phase_handles
 from hpcm_spectral.reports.run_folder import RunFolder
 from hpcm_spectral.reports.style import (
-    BLACK,
     BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
+    SCALE_STYLES,
     VERMILION,
     add_note,
     legend_above,
@@ -37,18 +34,10 @@ from hpcm_spectral.runs.metrics import INTER_SCALE, INTER_SCALE_REG, TAU, Metric
 TITLE_LENGTH = 60
 RD_LOSS = "train/rd_loss"
 COUNTED = f"(?:train|val)/(?:loss|psnr|.*bpp(?:_loss)?)|{INTER_SCALE}"
-RATE_STYLES = ((VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"), (BLACK, "P"))
 
 
 def draw_curves(run: RunFolder) -> Figure | None:
-    """Four panels: loss, rate, PSNR, tau; below them those of phase 2 if it logged anything.
-
-    Args:
-        run: The run folder.
-
-    Returns:
-        ``None`` if no rows were logged.
-    """
+    """Four panels: loss, rate, PSNR, tau; below them those of phase 2 if it logged anything. None without rows."""
     if run.metrics is None:
         return None
     metrics, phases = run.metrics, run.phases
@@ -112,7 +101,8 @@ def panel_of_rates(axes: Axes, metrics: MetricsTable, phases: Phases) -> None:
     mark_phases(axes, phases)
     handles, drawn = [], []
     parts = [
-        (f"{name}_bpp", name.replace("$", r"\$"), *style) for name, style in zip(metrics.rate_names, cycle(RATE_STYLES))
+        (f"{name}_bpp", name.replace("$", r"\$"), *style)
+        for name, style in zip(metrics.rate_names, cycle(SCALE_STYLES[1:]))
     ]
     for key, label, colour, marker in [("bpp_loss", "total", BLUE, "o"), *parts]:
         train, val = metrics.series(f"train/{key}"), metrics.series(f"val/{key}")

@@ -19,15 +19,7 @@ MOST_ABOVE = 3
 
 
 def draw_inter_scale(figure: Figure, row: SubplotSpec, metrics: MetricsTable, phases: Phases, points: int) -> None:
-    """Draw phase 2's panels: two, or three if the latents' power was logged.
-
-    Args:
-        figure: The figure.
-        row: Where in it.
-        metrics: Rows with anything that phase 2 logs.
-        phases: What to mark, and where not to smooth across.
-        points: How many rows the smoothed curves average.
-    """
+    """Phase 2's panels: two, or three if the latents' power was logged; smoothed curves average ``points`` rows."""
     panels = [panel_of_explained, panel_of_term, *([panel_of_power] if metrics.numbered(POWER) else [])]
     widths = (5, 4, 4) if len(panels) == 3 else (1, 1)
     grid = row.subgridspec(1, len(panels), width_ratios=widths)
@@ -84,17 +76,7 @@ def panel_of_power(axes: Axes, metrics: MetricsTable, phases: Phases, points: in
 
 
 def draw_scales(axes: Axes, found: Mapping[tuple[int, ...], pd.Series], phases: Phases, points: int) -> bool:
-    """A line per scale or pair with a legend.
-
-    Args:
-        axes: The panel.
-        found: The metrics by the numbers of their scales.
-        phases: Where not to smooth across.
-        points: How many rows the smoothed curves average.
-
-    Returns:
-        Whether there was anything to draw; if not, the panel says so.
-    """
+    """A line per scale or pair, by their numbers, with a legend; whether there was any, if not, the panel says so."""
     handles = [
         draw_scale(axes, series, phases, scale=scales[0], points=points, label="-".join(map(str, scales)))
         for scales, series in found.items()

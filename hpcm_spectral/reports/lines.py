@@ -39,12 +39,7 @@ def smoothed(series: pd.Series, window: int) -> pd.Series:
 
 
 def thinned(series: pd.Series, points: int = 4000) -> pd.Series:
-    """A series of about ``points`` points whose curve looks the same: lowest and highest of every stretch.
-
-    Args:
-        series: Values without NaN, by ascending position.
-        points: A shorter series is returned as it is.
-    """
+    """A series, without NaN, of about ``points`` points whose curve looks the same: the extremes of every stretch."""
     if len(series) <= points:
         return series
     values, keep = series.to_numpy(), [0, len(series) - 1]
@@ -72,18 +67,9 @@ def draw_training(axes: Axes, series: pd.Series, phases: Phases, *, colour: str,
 
 
 def draw_scale(axes: Axes, series: pd.Series, phases: Phases, *, scale: int, points: int, label: str) -> Line2D:
-    """A metric of a scale or pair in training, told apart by colour and markers.
+    """Draw a metric of a scale in training, the mean of ``points`` values around each, and return its legend entry.
 
-    Args:
-        axes: The panel.
-        series: The metric.
-        phases: Where not to smooth across.
-        scale: Number of the scale, of a pair its coarser one, from 1 on.
-        points: How many values the smoothed curve averages; 1: every value is drawn as it is.
-        label: Its name in the legend.
-
-    Returns:
-        What stands for it in the legend.
+    ``scale`` is its number, of a pair that of the coarser one, from 1 on; colour and markers tell scales apart.
     """
     style = scale_style(scale - 1, markersize=7.5)
     if points > 1:
@@ -140,13 +126,7 @@ def log_if_wide(axes: Axes, values: Float[np.ndarray, " N"]) -> None:
 
 
 def symlog_if_deep(axes: Axes, values: Float[np.ndarray, " N"], usual: float) -> None:
-    """A scale that is linear up to about ``usual`` and logarithmic beyond, if values run away below 0.
-
-    Args:
-        axes: The panel.
-        values: What it shows.
-        usual: Size of the values that must stay legible; nothing happens if it is not above 0.
-    """
+    """A scale that is linear up to about ``usual``, if that is above 0, and logarithmic beyond, if values run away."""
     if not (usual > 0 and len(values) and values.min() < -SYMLOG_RATIO * usual):
         return
     linear = float(10.0 ** np.ceil(np.log10(usual)))

@@ -24,15 +24,9 @@ Picture = Float[torch.Tensor, "C H W"]
 
 
 def draw_reconstructions(run: RunFolder) -> Figure | None:
-    """A row per sample: original, truncated at several cutoffs, decoded.
+    """A row per sample: original, truncated at several cutoffs, decoded; without phase 1: original, decoded, error.
 
-    Without phase 1: original, decoded, error.
-
-    Args:
-        run: The run folder.
-
-    Returns:
-        ``None`` if there are no samples.
+    None if there are no samples.
 
     Raises:
         DataError: An image is missing or damaged, or the two of a sample differ in size.

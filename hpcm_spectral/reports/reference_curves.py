@@ -51,13 +51,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class References:
-    """The published curves of one set of images.
-
-    Attributes:
-        name: Of the set.
-        title: Of the set, for people.
-        curves: In the order of a legend.
-    """
+    """The published curves of a set of images, in the order of a legend; ``title`` names the set for people."""
 
     name: str
     title: str
@@ -66,14 +60,7 @@ class References:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A codec against one reference.
-
-    Attributes:
-        measure: ``PSNR`` or ``MS-SSIM``.
-        reference: The reference's label.
-        result: The BD-rate; None if there is none.
-        reason: Why there is none.
-    """
+    """A codec against a reference in one measure, ``PSNR`` or ``MS-SSIM``: the BD-rate, or why there is none."""
 
     measure: str
     reference: str
@@ -99,11 +86,7 @@ def sentences(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def read_references(name: str) -> References:
-    """The curves that the package ships for a set of images.
-
-    Args:
-        name: ``kodak``, ``clic_pro_valid`` or ``tecnick``.
-    """
+    """The curves that the package ships for a set of images: ``kodak``, ``clic_pro_valid`` or ``tecnick``."""
     content = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     curves = (Curve(c["label"], c["results"], c["description"], c["source"]) for c in content["curves"])
     return References(content["set"], content["title"], tuple(curves))

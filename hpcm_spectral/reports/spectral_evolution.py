@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -37,6 +37,8 @@ FILE_NAME = "spectral_evolution.png"
 ROW_HEIGHT, OTHER_HEIGHT = 2.2, 1.3  # inches
 NAME_LENGTH = 150
 NOTE_LENGTH = 190
+# Perceptually uniform and made for colour-blind readers; what cannot be measured is light grey.
+COLOURS = matplotlib.colormaps["cividis"].with_extremes(bad="#DDDDDD")
 HALO = [withStroke(linewidth=3.5, foreground="black")]
 BAR = "share of the photographs explained"
 NOTE = (
@@ -49,11 +51,7 @@ NONE = Phases()
 
 
 def draw_heat_maps(histories: Mapping[str, SpectralHistory]) -> Figure:
-    """Runs side by side: a row per run and a column per scale, with the same axes and colours.
-
-    Args:
-        histories: By the runs' names; at least one.
-    """
+    """Runs by their names, at least one: a row each and a column per scale, with the same axes and colours."""
     figure = new_figure(ROW_HEIGHT * len(histories) + OTHER_HEIGHT)
     figure.suptitle("What each scale explains", fontsize=14, x=0.01, ha="left")
     # In coding order; a codec with fewer scales leaves panels empty.
@@ -93,15 +91,8 @@ def draw_scales(
             say(axes, "no such scale" if len(history.epochs) else "not measured")
             continue
         overlap = history.overlap[:, history.scales.index(scale)]
-        axes.pcolormesh(
-            cell_edges(history.epochs),
-            history.band_edges,
-            np.ma.masked_invalid(overlap.T),
-            cmap=colours(),
-            vmin=0,
-            vmax=1,
-            rasterized=True,
-        )
+        cells = (cell_edges(history.epochs), history.band_edges, np.ma.masked_invalid(overlap.T))
+        axes.pcolormesh(*cells, cmap=COLOURS, vmin=0, vmax=1, rasterized=True)
 
 
 def cell_edges(epochs: Float[np.ndarray, " T"]) -> Float[np.ndarray, " edges"]:
@@ -123,14 +114,9 @@ def epoch_limits(histories: Sequence[SpectralHistory]) -> tuple[float, float]:
     return (min(float(e[0]) for e in edges), max(float(e[-1]) for e in edges)) if edges else (0.0, 1.0)
 
 
-def colours() -> Colormap:
-    """Cividis, perceptually uniform and made for colour-blind readers; what cannot be measured is light grey."""
-    return matplotlib.colormaps["cividis"].with_extremes(bad="#DDDDDD")
-
-
 def add_colour_bar(figure: Figure, panels: list[Axes], rows: int = 1) -> None:
     """One bar for all panels, not longer than three rows of them."""
-    mappable = ScalarMappable(Normalize(0, 1), colours())
+    mappable = ScalarMappable(Normalize(0, 1), COLOURS)
     shrink = min(1.0, 3 / rows)
     bar = figure.colorbar(mappable, ax=panels, extend="both", pad=0.01, aspect=30, shrink=shrink, anchor=(0.0, 1.0))
     bar.set_label(BAR, fontsize=10)

@@ -1,6 +1,7 @@
 """Phase 1's masks, what they leave of a photograph's spectrum, and what the codec keeps of it."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +15,9 @@ from hpcm_spectral.reports.reconstructions import middle, read_pair
 from hpcm_spectral.reports.run_folder import RunFolder, Truncation
 from hpcm_spectral.reports.style import (
     BLACK,
-    BLUE,
-    GREEN,
     GREY,
-    TAU_COLOURS,
-    TAU_DASHES,
+    PALETTE,
+    TAU_STYLES,
     VERMILION,
     Dashes,
     add_note,
@@ -32,11 +31,7 @@ MAX_SAMPLES = 3
 # A DCT basis of this size takes 8 MB; a photograph of a camera would take seconds and gigabytes.
 VIEW = (1024, 1024)
 RADII_PER_UNIT = 1000
-SAMPLE_STYLES: tuple[tuple[str, Dashes], ...] = (
-    (BLUE, "solid"),
-    (VERMILION, (0.0, (6.0, 2.0))),
-    (GREEN, (0.0, (2.0, 1.5))),
-)
+SAMPLE_DASHES: tuple[Dashes, ...] = ("solid", (0.0, (6.0, 2.0)), (0.0, (2.0, 1.5)))
 
 Image = Float[torch.Tensor, "C H W"]
 
@@ -44,11 +39,7 @@ Image = Float[torch.Tensor, "C H W"]
 def draw_spectrum(run: RunFolder) -> Figure | None:
     """Up to three panels: masks, spectra of the first sample, share of energy that the codec keeps.
 
-    Args:
-        run: The run folder.
-
-    Returns:
-        ``None`` if phase 1 is off and there are no samples.
+    None if phase 1 is off and there are no samples.
 
     Raises:
         DataError: An image of the samples is missing or damaged.
@@ -71,12 +62,7 @@ def draw_spectrum(run: RunFolder) -> Figure | None:
 
 
 def mask_profile(truncation: Truncation, tau: float) -> tuple[Float[np.ndarray, " R"], Float[np.ndarray, " R"]]:
-    """Radii from 0 to the square root of 2, and the mask there.
-
-    Args:
-        truncation: Phase 1.
-        tau: The cutoff.
-    """
+    """Radii from 0 to the square root of 2, and phase 1's mask there at the cutoff ``tau``."""
     rows = math.floor(math.sqrt(2) * RADII_PER_UNIT) + 1
     radius = cutoff(truncation.mask, tau, truncation.tau_final)
     # A single column has v = 0, so that r = u / height.
@@ -88,7 +74,7 @@ def panel_of_masks(axes: Axes, truncation: Truncation) -> None:
     """The mask at several cutoffs."""
     name_axes(axes, title=f"Mask M(r), {truncation.mask}", x="radius r", y="M")
     mark_radii(axes)
-    for (_, tau), colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False):
+    for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False):
         axes.plot(*mask_profile(truncation, tau), color=colour, linestyle=dashes, linewidth=2)
     axes.set_ylim(0, 1.05)
     legend_below(axes, tau_handles(truncation))
@@ -101,10 +87,10 @@ def panel_of_energy(axes: Axes, name: str, original: Image, decoded: Image, trun
     whole = draw_energy(axes, original, BLACK, "solid", width=3.0)
     handles = [Line2D([], [], color=BLACK, linewidth=3, label="original")]
     if truncation is None:
-        draw_energy(axes, decoded, VERMILION, TAU_DASHES[1])
-        handles.append(Line2D([], [], color=VERMILION, linestyle=TAU_DASHES[1], linewidth=2, label="decoded"))
+        draw_energy(axes, decoded, VERMILION, SAMPLE_DASHES[1])
+        handles.append(Line2D([], [], color=VERMILION, linestyle=SAMPLE_DASHES[1], linewidth=2, label="decoded"))
     else:
-        for (_, tau), colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False):
+        for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False):
             draw_energy(axes, truncation.apply(original, tau), colour, dashes)
         handles += tau_handles(truncation)
     axes.set_yscale("log")
@@ -133,7 +119,7 @@ def panel_of_kept(axes: Axes, names: list[str], pairs: list[tuple[Image, Image]]
     mark_radii(axes)
     axes.axhline(100, color=GREY, linewidth=1.2)
     handles, highest = [], 100.0
-    for name, (original, decoded), (colour, dashes) in zip(names, pairs, SAMPLE_STYLES, strict=False):
+    for name, (original, decoded), colour, dashes in zip(names, pairs, PALETTE, SAMPLE_DASHES, strict=False):
         centres, share = radial_spectrum(original)[0].numpy(), 100 * kept_share(original, decoded)
         axes.plot(centres, share, color=colour, linestyle=dashes, linewidth=2)
         handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=shortened(name, 24)))
@@ -154,18 +140,12 @@ def tau_handles(truncation: Truncation) -> list[Line2D]:
     """Legend entries of the cutoffs."""
     return [
         Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=f"τ = {tau:.3g}")
-        for (_, tau), colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False)
+        for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False)
     ]
 
 
 def legend_below(axes: Axes, handles: list[Line2D]) -> None:
     """A legend under the panel, where it covers no data."""
-    axes.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.13),
-        ncol=2 if len(handles) == 4 else 3,
-        frameon=False,
-        fontsize=9,
-        handlelength=3.2,
-    )
+    where: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
+    columns = 2 if len(handles) == 4 else 3
+    axes.legend(handles=handles, **where, ncol=columns, frameon=False, fontsize=9, handlelength=3.2)

@@ -68,7 +68,7 @@ def write_provenance(folder: Path, seed: int, accelerator: Mapping[str, Any], **
     Raises:
         CheckpointError: What earlier sessions noted is damaged.
     """
-    sessions = read_sessions(folder, CheckpointError)
+    sessions = _sessions(folder, CheckpointError)
     sessions.append(describe_run(seed, accelerator) | facts)
     write_sessions(folder, sessions)
     # A resumed run may run other code than before: one diff for each session.
@@ -77,29 +77,22 @@ def write_provenance(folder: Path, seed: int, accelerator: Mapping[str, Any], **
         temporary.write_bytes(_git(Path(__file__).resolve().parent, "diff", "--binary", "HEAD"))
 
 
-def read_sessions(folder: Path, error: type[UserError] = UserError) -> list[Any]:
-    """What describes the sessions of a run; nothing if there is no such file.
-
-    Raises:
-        UserError: It is damaged; another class if ``error`` is one.
-    """
-    path = folder / PROVENANCE
-    if not path.exists():
-        return []
-    with reading(path, PURPOSE, error):
-        return list(read_json(path)["sessions"])
-
-
 def read_machines(folder: Path) -> tuple[int, str | None]:
     """How many sessions a run had, and on which processors and GPUs; None if it does not say.
 
     Raises:
         UserError: What it says is damaged.
     """
-    sessions = read_sessions(folder)
+    sessions = _sessions(folder, UserError)
     with reading(folder / PROVENANCE, PURPOSE):
         machines = {f"{s['machine']['processor']}, {', '.join(s['machine']['gpus']) or 'no GPU'}" for s in sessions}
     return len(sessions), " and ".join(sorted(machines)) or None
+
+
+def _sessions(folder: Path, error: type[UserError]) -> list[Any]:
+    path = folder / PROVENANCE
+    with reading(path, PURPOSE, error):
+        return list(read_json(path)["sessions"]) if path.exists() else []
 
 
 def _git(folder: Path, *arguments: str) -> bytes:

@@ -43,22 +43,11 @@ def read_samples(folder: Path) -> tuple[Sample, ...]:
         UserError: The list is damaged.
     """
     path = folder / FOLDER / INDEX
-    if not path.exists():
-        return ()
+    samples: list[Sample] = []
     with reading(path, "list a run's samples"):
-        return tuple(
-            Sample(
-                name=str(entry["name"]),
-                bpp=_number(entry["bpp"]),
-                psnr=_number(entry["psnr"]),
-                original=path.parent / entry["original"],
-                decoded=path.parent / entry["decoded"],
-                ms_ssim_db=entry.get("ms_ssim_db"),
-            )
-            for entry in read_json(path)
-        )
-
-
-def _number(value: object) -> float:
-    """A figure; null stands for one that is not finite."""
-    return float("nan") if value is None else float(value)  # type: ignore[arg-type]
+        for entry in read_json(path) if path.exists() else ():
+            # null stands for a figure that is not finite.
+            bpp, psnr = (float("nan") if entry[key] is None else float(entry[key]) for key in ("bpp", "psnr"))
+            original, decoded = (path.parent / entry[key] for key in ("original", "decoded"))
+            samples.append(Sample(str(entry["name"]), bpp, psnr, original, decoded, entry.get("ms_ssim_db")))
+    return tuple(samples)

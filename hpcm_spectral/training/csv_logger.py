@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
-from hpcm_spectral.runs.metrics_writer import MetricsWriter
+from hpcm_spectral.runs.metrics import MetricsWriter
 
 
 class RunCsvLogger(Logger):

@@ -18,23 +18,11 @@ from hpcm_spectral.reports.comparison.runs import BPP, LOSS, MS_SSIM, PSNR, Comp
 from hpcm_spectral.reports.lines import draw, log_if_wide
 from hpcm_spectral.reports.reference_curves import MS_SSIM_DB, PSNR_RGB
 from hpcm_spectral.reports.spectral_evolution import draw_heat_maps
-from hpcm_spectral.reports.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    TAU_DASHES,
-    VERMILION,
-    name_axes,
-    new_figure,
-)
+from hpcm_spectral.reports.style import PALETTE, TAU_DASHES, name_axes, new_figure
 from hpcm_spectral.runs.spectra import SpectralHistory, read_spectral_history
 
 # As wide as a column of the page: on a phone the letters shrink to half, not to a quarter.
 WIDTH, HEIGHT, LINE_HEIGHT = 5.6, 3.6, 0.21
-COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, BLACK, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FEW_POINTS = 30
 # Characters of a legend's entry that fit where two stand side by side.
@@ -65,19 +53,7 @@ def draw_runs(
     may_be_log: bool = False,
     **more: Any,
 ) -> Figure | None:
-    """A series of every run against epochs; runs of a group share a style.
-
-    Args:
-        groups: The runs.
-        series: The series of a run, perhaps empty.
-        title: Of the panel.
-        y: Of its vertical axis.
-        may_be_log: Whether it may have a logarithmic scale.
-        more: Style of the lines.
-
-    Returns:
-        None if no run has any.
-    """
+    """A series of every run, perhaps an empty one, against epochs; runs of a group share a style. None if all are."""
     found = {index: [series(run) for run in group.runs] for index, group in enumerate(groups)}
     found = {index: own for index, own in found.items() if any(len(one) for one in own)}
     if not found:
@@ -114,13 +90,7 @@ def draw_spectra(groups: Sequence[Group]) -> Figure | None:
 
 
 def draw_rate_distortion(curves: Sequence[LambdaCurve], key: str, *, title: str) -> Figure | None:
-    """A quality in dB against estimated bits per pixel, a line per curve; None if no curve has it.
-
-    Args:
-        curves: The curves.
-        key: The quality's name in `LambdaCurve.curve`.
-        title: Of the panel.
-    """
+    """A quality in dB, by its name in `LambdaCurve.curve`, against estimated rates; None if no curve has it."""
     drawn = {index: curve.curve for index, curve in enumerate(curves) if key in curve.curve.results}
     if not drawn:
         return None
@@ -148,8 +118,8 @@ def _panel(labels: dict[int, str], *, title: str, x: str, y: str) -> tuple[Figur
 def _style(index: int) -> dict[str, Any]:
     """Colour, dashes and marker of a group: 28 that differ, then the first again."""
     # Neighbours differ in dashes too; each round of colours takes the next ones.
-    dashes = TAU_DASHES[(2 * index + index // len(COLOURS)) % len(TAU_DASHES)]
-    style = {"color": COLOURS[index % len(COLOURS)], "linestyle": dashes, "linewidth": 1.6, "markersize": 5}
+    dashes = TAU_DASHES[(2 * index + index // len(PALETTE)) % len(TAU_DASHES)]
+    style = {"color": PALETTE[index % len(PALETTE)], "linestyle": dashes, "linewidth": 1.6, "markersize": 5}
     return {**style, "marker": MARKERS[index % len(MARKERS)]}
 
 

@@ -15,12 +15,7 @@ from hpcm_spectral.reports.comparison.settings import Settings, is_off, readable
 
 @dataclass(frozen=True)
 class Group:
-    """Runs whose configs are equal apart from the seed.
-
-    Attributes:
-        label: What to call them.
-        runs: At least one.
-    """
+    """Runs, at least one, whose configs are equal apart from the seed."""
 
     label: str
     runs: tuple[ComparedRun, ...]
@@ -38,11 +33,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the others are compared with.
+    """What the others are compared with: the first of the groups that their validation compares with.
 
-    Attributes:
-        groups: In the order of preference: a group is compared with the first that its validation compares with.
-        why: How they were chosen, as half a sentence.
+    ``why`` says how they were chosen, as half a sentence.
     """
 
     groups: tuple[Group, ...]
