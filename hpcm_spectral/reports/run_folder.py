@@ -27,9 +27,7 @@ class Truncation:
     """What a DCT truncation did to images.
 
     Attributes:
-        mask: Its mask.
         target: What the loss compared with, ``truncated`` or ``original`` images.
-        tau_final: Its last cutoff.
         moments: At most four epochs with their cutoffs, from the first to the last, all different.
     """
 
@@ -49,12 +47,8 @@ class RunFolder:
 
     Attributes:
         codec: Name of the codec.
-        lmbda: Weight of the distortion, if the loss has one.
-        seed: The seed, if there is one.
+        lmbda: Weight of the distortion.
         truncation: Phase 1; ``None`` if it is off or a user's own.
-        phases: When its stages acted.
-        metrics: The logged rows; ``None`` if there are none.
-        samples: Validation photographs, perhaps none.
         spectra: What spectral diagnostics measured; ``None`` if they were off.
     """
 

@@ -3,9 +3,11 @@
 The paper's figures 1 and 8, of one run or of several side by side.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -117,20 +119,14 @@ def epoch_limits(histories: Sequence[SpectralHistory]) -> tuple[float, float]:
 def add_colour_bar(figure: Figure, panels: list[Axes], rows: int = 1) -> None:
     """One bar for all panels, not longer than three rows of them."""
     mappable = ScalarMappable(Normalize(0, 1), COLOURS)
-    shrink = min(1.0, 3 / rows)
-    bar = figure.colorbar(mappable, ax=panels, extend="both", pad=0.01, aspect=30, shrink=shrink, anchor=(0.0, 1.0))
+    place: dict[str, Any] = {"pad": 0.01, "aspect": 30, "shrink": min(1.0, 3 / rows), "anchor": (0.0, 1.0)}
+    bar = figure.colorbar(mappable, ax=panels, extend="both", **place)
     bar.set_label(BAR, fontsize=10)
     bar.ax.tick_params(labelsize=9)
 
 
 def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases = NONE) -> Figure:
-    """A heat map per scale, below them the rate of each scale and the PSNR of the reconstruction up to it.
-
-    Args:
-        history: What was measured, perhaps at one moment only.
-        title: The run in one line.
-        phases: When its phases acted, to be marked.
-    """
+    """A heat map per scale, below them the rate of each scale and the PSNR of the reconstruction up to it."""
     figure = new_figure(8.6)
     grid = figure.add_gridspec(2, 1, height_ratios=(1.05, 1))
     maps = list(grid[0].subgridspec(1, len(history.scales)).subplots(sharey=True, squeeze=False)[0])
@@ -138,13 +134,19 @@ def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases
     draw_scales(maps, history, history.scales, limits)
     add_colour_bar(figure, maps)
     rates, qualities = grid[1].subgridspec(1, 2).subplots(squeeze=False)[0]
-    panel_of_lines(rates, history, history.bpp, title="Rate of each scale", y="bits per pixel", may_be_log=True)
+    name_axes(rates, title="Rate of each scale", x="epoch", y="bits per pixel")
+    drawn = draw_scale_lines(rates, history, history.bpp)
+    if len(drawn) and drawn.min() > 0:
+        log_if_wide(rates, drawn)
+    name_axes(qualities, title="PSNR of the reconstruction up to each scale", x="epoch", y="dB")
     with np.errstate(divide="ignore"):
-        psnr = -10 * np.log10(history.mse)
-    panel_of_lines(qualities, history, psnr, title="PSNR of the reconstruction up to each scale", y="dB")
+        draw_scale_lines(qualities, history, -10 * np.log10(history.mse))
     figure.suptitle(title, fontsize=14, parse_math=False, x=0.01, ha="left")
-    for axes in maps:
-        mark_ends(axes, phases)
+    for span in phases.spans:
+        line = LOOKS[span.key][2] if span.key in LOOKS else "-."
+        for axes, edge in itertools.product(maps, (span.start, *[span.end] * span.ended)):
+            # Lines that show on any colour.
+            axes.axvline(edge, color="white", linestyle=line, linewidth=1.5, path_effects=HALO)
     for axes in (rates, qualities):
         mark_phases(axes, phases)
         axes.set_xlim(*limits)
@@ -153,17 +155,8 @@ def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases
     return figure
 
 
-def panel_of_lines(
-    axes: Axes,
-    history: SpectralHistory,
-    values: Float[np.ndarray, "T S"],
-    *,
-    title: str,
-    y: str,
-    may_be_log: bool = False,
-) -> None:
-    """A line per scale over the epochs."""
-    name_axes(axes, title=title, x="epoch", y=y)
+def draw_scale_lines(axes: Axes, history: SpectralHistory, values: Float[np.ndarray, "T S"]) -> Float[np.ndarray, " N"]:
+    """A line per scale over the epochs; returns the finite values."""
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     handles = []
     for number, scale in enumerate(history.scales):
@@ -173,19 +166,10 @@ def panel_of_lines(
         axes.plot(history.epochs, finite, **style, markevery=every)
         handles.append(Line2D([], [], **style, label=scale.replace("$", r"\$")))
     legend_beside(axes, handles)
-    finite = values[np.isfinite(values)]
-    if not len(finite):
+    found = values[np.isfinite(values)]
+    if not len(found):
         say(axes, "nothing finite")
-    elif may_be_log and finite.min() > 0:
-        log_if_wide(axes, finite)
-
-
-def mark_ends(axes: Axes, phases: Phases) -> None:
-    """Lines where a stage starts or ends, which show on any colour."""
-    for span in phases.spans:
-        style = LOOKS[span.key][2] if span.key in LOOKS else "-."
-        for edge in (span.start, *[span.end] * span.ended):
-            axes.axvline(edge, color="white", linestyle=style, linewidth=1.5, path_effects=HALO)
+    return found
 
 
 def draw_run_spectra(run: RunFolder) -> Figure | None:

@@ -11,20 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hpcm_spectral.metrics import radial_spectrum
+from hpcm_spectral.reports import style
 from hpcm_spectral.reports.reconstructions import middle, read_pair
 from hpcm_spectral.reports.run_folder import RunFolder, Truncation
-from hpcm_spectral.reports.style import (
-    BLACK,
-    GREY,
-    PALETTE,
-    TAU_STYLES,
-    VERMILION,
-    Dashes,
-    add_note,
-    name_axes,
-    new_figure,
-    shortened,
-)
+from hpcm_spectral.reports.style import PALETTE, TAU_STYLES, Dashes, add_note, name_axes, new_figure, shortened
 from hpcm_spectral.stages.dct_truncation import cutoff, radial_mask
 
 MAX_SAMPLES = 3
@@ -84,11 +74,11 @@ def panel_of_energy(axes: Axes, name: str, original: Image, decoded: Image, trun
     """Radial spectra of a photograph: whole, truncated and, without phase 1, decoded."""
     name_axes(axes, title=f"Energy, {shortened(name, 24)}", x="radius r", y="energy per band")
     mark_radii(axes)
-    whole = draw_energy(axes, original, BLACK, "solid", width=3.0)
-    handles = [Line2D([], [], color=BLACK, linewidth=3, label="original")]
+    whole = draw_energy(axes, original, style.BLACK, "solid", width=3.0)
+    handles = [Line2D([], [], color=style.BLACK, linewidth=3, label="original")]
     if truncation is None:
-        draw_energy(axes, decoded, VERMILION, SAMPLE_DASHES[1])
-        handles.append(Line2D([], [], color=VERMILION, linestyle=SAMPLE_DASHES[1], linewidth=2, label="decoded"))
+        draw_energy(axes, decoded, style.VERMILION, SAMPLE_DASHES[1])
+        handles.append(Line2D([], [], color=style.VERMILION, linestyle=SAMPLE_DASHES[1], linewidth=2, label="decoded"))
     else:
         for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False):
             draw_energy(axes, truncation.apply(original, tau), colour, dashes)
@@ -117,7 +107,7 @@ def panel_of_kept(axes: Axes, names: list[str], pairs: list[tuple[Image, Image]]
     """How much of every band's energy the decoded photographs have."""
     name_axes(axes, title="Energy, decoded ÷ original", x="radius r", y="% of the original's energy in the band")
     mark_radii(axes)
-    axes.axhline(100, color=GREY, linewidth=1.2)
+    axes.axhline(100, color=style.GREY, linewidth=1.2)
     handles, highest = [], 100.0
     for name, (original, decoded), colour, dashes in zip(names, pairs, PALETTE, SAMPLE_DASHES, strict=False):
         centres, share = radial_spectrum(original)[0].numpy(), 100 * kept_share(original, decoded)
@@ -133,7 +123,7 @@ def mark_radii(axes: Axes) -> None:
     """Ticks from 0 to the corner and a line at r = 1."""
     axes.set_xlim(0, math.sqrt(2))
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1, math.sqrt(2)], ["0", "0.25", "0.5", "0.75", "1", "√2"])
-    axes.axvline(1, color=GREY, linestyle=":", linewidth=1.5)
+    axes.axvline(1, color=style.GREY, linestyle=":", linewidth=1.5)
 
 
 def tau_handles(truncation: Truncation) -> list[Line2D]:

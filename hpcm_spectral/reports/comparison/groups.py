@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.reports.comparison.names import all_different, common_label
 from hpcm_spectral.reports.comparison.runs import ComparedRun
-from hpcm_spectral.reports.comparison.settings import Settings, is_off, readable, what_differs
+from hpcm_spectral.reports.comparison.settings import Settings, is_plain, readable, what_differs
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Runs, at least one, whose configs are equal apart from the seed."""
 
     label: str
@@ -31,8 +30,7 @@ class Group:
         return tuple(run for run in self.runs if run.finished)
 
 
-@dataclass(frozen=True)
-class Baseline:
+class Baseline(NamedTuple):
     """What the others are compared with: the first of the groups that their validation compares with.
 
     ``why`` says how they were chosen, as half a sentence.
@@ -63,14 +61,11 @@ def group_runs(runs: Sequence[ComparedRun]) -> list[Group]:
 
 
 def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Baseline | None:
-    """The baseline that is asked for, or the groups without phase 1 and phase 2, or the first.
+    """The baseline that is asked for, or the groups without any stage, or the first; None if no run has finished.
 
     Args:
         groups: All of them.
         wanted: A run's or a group's name, a run folder, or ``KEY=VALUE`` of a setting.
-
-    Returns:
-        None if no run has finished and none is asked for.
 
     Raises:
         ConfigError: No finished run is what is asked for.
@@ -91,8 +86,7 @@ def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Baseline | N
         return Baseline(tuple(finished), f"as asked for with baseline={wanted}")
     if not usable:
         return None
-    plain = [group for group in usable if is_off(group.settings, "phase1") and is_off(group.settings, "phase2")]
-    if plain:
+    if plain := [group for group in usable if is_plain(group.settings)]:
         return Baseline(tuple(plain), "the runs with phase 1 and phase 2 off")
     return Baseline((usable[0],), "the first, as no finished run has both phases off")
 

@@ -6,23 +6,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hpcm_spectral.errors import ConfigError, one_line
 from hpcm_spectral.reports.comparison.compare import RunComparison
 from hpcm_spectral.reports.comparison.document import Picture, is_report, picture, render
 from hpcm_spectral.reports.comparison.figures import PICTURES, RATE_PICTURES, draw_rate_distortion
-from hpcm_spectral.reports.comparison.tables import (
-    convergence_rows,
-    csv_tables,
-    measure_rows,
-    point_rows,
-    run_rows,
-)
+from hpcm_spectral.reports.comparison.tables import csv_tables, readable_tables
 from hpcm_spectral.reports.reference_curves import sentences
 
 PAGE, MARKDOWN = "report.html", "report.md"
 
 
-def _content(comparison: RunComparison, when: datetime) -> dict[str, Any]:
+def _content(comparison: RunComparison, tables: Mapping[str, pd.DataFrame], when: datetime) -> dict[str, Any]:
     """What the templates ask for."""
     pictures: dict[str, list[Picture]] = {}
     for item in PICTURES:
@@ -40,11 +36,7 @@ def _content(comparison: RunComparison, when: datetime) -> dict[str, Any]:
         "rate_pictures": rate_pictures,
         "bd_rates": [f"{c.label}: {text}" for c in comparison.curves for text in sentences(comparison.bd_rates(c))],
         "seeds": comparison.configs["final_seeds_n"].tolist(),
-        "convergence_rows": convergence_rows(comparison),
-        "point_rows": point_rows(comparison),
-        "run_rows": run_rows(comparison),
-        "measure_rows": measure_rows(comparison),
-        "left_out_rows": [(str(folder.path), folder.reason) for folder in comparison.left_out],
+        **readable_tables(comparison, tables),
     }
 
 
@@ -84,8 +76,8 @@ def write_report(folder: Path, comparison: RunComparison, when: datetime) -> lis
     Raises:
         ConfigError: The folder cannot be written.
     """
-    content = _content(comparison, when)
     tables = csv_tables(comparison)
+    content = _content(comparison, tables, when)
     files: dict[str, str | bytes] = {name: t.to_csv(index=False, lineterminator="\n") for name, t in tables.items()}
     files[MARKDOWN] = render("markdown", content)
     for shown in (content["rate_pictures"], *content["pictures"].values()):

@@ -14,6 +14,7 @@ IGNORED_KEYS = ("seed", "data.num_workers", "data.cache_mb", "data.pin_memory", 
 # A validation loss compares between runs that share these.
 COMPARABLE = ("loss", "data", "model")
 LMBDA = "loss.lmbda"
+STAGES = ("phase1", "phase2", "stages")
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,18 +73,15 @@ def readable(value: Any) -> str:
     return text.rpartition(".")[2] if re.fullmatch(r"[a-z_]\w*(\.\w+)*\.[A-Z]\w*", text) else text
 
 
-def is_off(settings: Settings, group: str) -> bool:
-    """Whether a group, such as ``phase1``, is switched off."""
-    return settings.get(group) in (OFF, None)
+def is_plain(settings: Settings) -> bool:
+    """Whether every stage is switched off."""
+    return all(value in (OFF, None) for key, value in settings.items() if key.partition(".")[0] in STAGES)
 
 
 def what_differs(one: Settings, other: Settings, groups: Iterable[str] = COMPARABLE) -> str | None:
     """The first group in which two runs differ, so that their validation does not compare; None if it does."""
     for group in groups:
-        if _part(one, group) != _part(other, group):
+        keys = {key for key in (*one, *other) if key.partition(".")[0] == group}
+        if any(one.get(key, ABSENT) != other.get(key, ABSENT) for key in keys):
             return group
     return None
-
-
-def _part(settings: Settings, group: str) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key == group or key.startswith(f"{group}.")}

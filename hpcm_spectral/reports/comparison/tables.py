@@ -1,5 +1,7 @@
 """The tables of a report: the cells that people read, and the unrounded figures as CSV."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -8,15 +10,7 @@ from hpcm_spectral.reports.comparison.compare import RunComparison
 from hpcm_spectral.reports.comparison.convergence import NOT_REACHED
 
 NOTHING = "-"
-MEASURES = ("epoch", "loss", "bpp", "psnr", "ms_ssim_db")
-RUNS = (
-    *("run", "config", "folder", "state", "seed", "epochs", "seconds", "sessions"),
-    *(f"{when}_{measure}" for when in ("final", "best") for measure in MEASURES),
-)
-CURVES = (
-    *("curve", "lmbda", "n", "bpp", "psnr", "ms_ssim_db", "config"),
-    *(f"bd_rate_{measure}_{what}" for measure in ("psnr", "ms_ssim") for what in ("percent", "note")),
-)
+Format = Callable[[Any], str]
 
 
 def number(value: float | None, digits: int) -> str:
@@ -35,40 +29,43 @@ def short(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def run_rows(comparison: RunComparison) -> list[list[str]]:
-    """What differs between the runs, and how long each was trained."""
-    rows = []
-    for index, run in enumerate(comparison.runs):
-        settings = [values[index] for values in comparison.differing.values()]
-        seed = NOTHING if run.seed is None else str(run.seed)
-        rows.append([run.name, run.state, *settings, seed, short(run.epochs), number(run.seconds, 0)])
-    return rows
+# Figures of a validation, and how people read them.
+MEASURES: dict[str, Format] = {
+    "epoch": short,
+    "loss": partial(number, digits=3),
+    "bpp": partial(number, digits=4),
+    "psnr": partial(number, digits=2),
+    "ms_ssim_db": partial(number, digits=2),
+}
+VALIDATIONS = {f"{when}_{name}": form for when in ("final", "best") for name, form in MEASURES.items()}
+RUNS = ("run", "config", "folder", "state", "seed", "epochs", "seconds", "sessions", *VALIDATIONS)
+POINTS: dict[str, Format] = {"curve": str, "lmbda": short, "n": str}
+POINTS |= {measure: MEASURES[measure] for measure in ("bpp", "psnr", "ms_ssim_db")}
+CURVES = (
+    *(*POINTS, "config"),
+    *(f"bd_rate_{measure}_{what}" for measure in ("psnr", "ms_ssim") for what in ("percent", "note")),
+)
 
 
-def measure_rows(comparison: RunComparison) -> list[list[str]]:
-    """The last and the best validation of every run."""
-    rows = []
-    for run in comparison.runs:
-        cells = [run.name]
-        for epoch, loss, bpp, psnr, ms_ssim in (run.final, run.best):
-            cells += [short(epoch), number(loss, 3), number(bpp, 4), number(psnr, 2), number(ms_ssim, 2)]
-        rows.append(cells)
-    return rows
-
-
-def point_rows(comparison: RunComparison) -> list[list[str]]:
-    """The points of the curves of rate and distortion."""
-    return [
-        [curve.label, short(lmbda), str(n), number(bpp, 4), number(psnr, 2), number(ms_ssim, 2)]
-        for curve in comparison.curves
-        for lmbda, n, bpp, psnr, ms_ssim in curve.points.itertuples(index=False)
-    ]
-
-
-def convergence_rows(comparison: RunComparison) -> list[list[str]]:
-    """Every config against its baseline."""
+def readable_tables(comparison: RunComparison, tables: Mapping[str, pd.DataFrame]) -> dict[str, list[list[str]]]:
+    """The cells that people read: of the tables of `csv_tables`, by their names in the template."""
+    seed: dict[str, Format] = {"seed": lambda value: NOTHING if value is None else str(value)}
+    words: dict[str, Format] = dict.fromkeys(("run", "state", *comparison.differing), str)
     configs = comparison.configs
-    return [_convergence_row(row, configs) for _, row in configs.iterrows()]
+    return {
+        "run_rows": _cells(
+            tables["runs.csv"], {**words, **seed, "epochs": short, "seconds": partial(number, digits=0)}
+        ),
+        "measure_rows": _cells(tables["runs.csv"], {"run": str, **VALIDATIONS}),
+        "point_rows": _cells(tables["rate_distortion.csv"], POINTS),
+        "convergence_rows": [_convergence_row(row, configs) for _, row in configs.iterrows()],
+        "left_out_rows": [[str(folder.path), folder.reason] for folder in comparison.left_out],
+    }
+
+
+def _cells(table: pd.DataFrame, formats: Mapping[str, Format]) -> list[list[str]]:
+    rows = table[list(formats)].itertuples(index=False)
+    return [[form(value) for form, value in zip(formats.values(), row, strict=True)] for row in rows]
 
 
 def _convergence_row(row: pd.Series, configs: pd.DataFrame) -> list[str]:
