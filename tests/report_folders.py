@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hpcm_spectral.runs.phases import PhaseRecord
+
 PHASE1 = """
 phase1:
   _target_: hpcm_spectral.stages.SpectralTruncation
@@ -24,6 +26,13 @@ phase1:
 def write_config(folder: Path, phase1: str = "phase1: null") -> None:
     text = "model: {_target_: hpcm_spectral.models.HPCM_Tiny}\nloss: {lmbda: 0.0483}\nseed: 7\n"
     (folder / "config.yaml").write_text(text + phase1)
+
+
+def truncation_record(mask: str = "soft", end: int = 4, began: float | None = 0.0, **more: object) -> PhaseRecord:
+    """Phase 1 as a run itself notes it: a linear schedule from 0.1 to 1."""
+    moments = [[float(epoch), 0.1 + 0.9 * epoch / end] for epoch in np.floor(np.linspace(0, end - 1, 4))]
+    said = {"kind": "dct_truncation", "mask": mask, "target": "truncated", "tau_final": 1.0, "moments": moments}
+    return PhaseRecord("phase1", "phase1_intra", 0, end, began, **({"description": said} | more))
 
 
 def write_rows(folder: Path, rows: list[dict]) -> None:

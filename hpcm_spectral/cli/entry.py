@@ -19,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from hpcm_spectral.cli.hydra_errors import describe
 from hpcm_spectral.cli.positionals import as_list_override, as_overrides
 from hpcm_spectral.errors import ConfigError, UserError
-from hpcm_spectral.runs.folder import run_folder_for, with_saved_overrides
+from hpcm_spectral.runs.folder import run_folder_for
+from hpcm_spectral.runs.saved_config import with_saved_overrides
 from hpcm_spectral.sweeps.launchers import refuse_missing
 from hpcm_spectral.sweeps.names import job_folder, with_sweep_names
 

@@ -26,14 +26,14 @@ from hpcm_spectral.evaluation import (
     write_results,
 )
 from hpcm_spectral.evaluation.results import RESULTS
-from hpcm_spectral.files import write_text
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
 from hpcm_spectral.metrics.bd_rate import MIN_POINTS
 from hpcm_spectral.models import load_codec
 from hpcm_spectral.models.files import DESCRIPTION, read_codec
 from hpcm_spectral.reports.rate_distortion import write_rate_distortion
 from hpcm_spectral.reports.reference_curves import Comparison, Curve, References, compare, read_references, sentences
-from hpcm_spectral.runs.provenance import FILE_NAME, describe_run
+from hpcm_spectral.runs.provenance import describe_run, write_sessions
+from hpcm_spectral.training.resources import accelerator_facts
 
 log = logging.getLogger("hpcm_spectral")
 BITSTREAMS = "bitstreams"
@@ -79,8 +79,7 @@ def run_evaluation(cfg: DictConfig) -> None:
 
     write_per_image(output, scores)
     write_rate_distortion(output, own, references, comparisons, images=images.title, notes=note)
-    provenance = describe_run(None, Path(__file__).resolve().parent)
-    write_text(output / FILE_NAME, json.dumps({"sessions": [provenance]}, indent=2) + "\n")
+    write_sessions(output, [describe_run(None, accelerator_facts())])
     meta = {
         "images": {
             "folder": str(images.folder),

@@ -29,18 +29,18 @@ from hpcm_spectral.runs.folder import (
     CONFIG,
     LAST,
     LOCK,
-    check_same_run,
+    TRAIN_LOG,
     checkpoint_path,
     checkpoint_to_resume,
     hold,
-    seconds_so_far,
-    write_config,
-    write_summary,
 )
 from hpcm_spectral.runs.provenance import write_provenance
-from hpcm_spectral.sweeps.jobs import TRAIN_LOG, read_summary, run_job
+from hpcm_spectral.runs.saved_config import check_same_run, write_config
+from hpcm_spectral.runs.summary import read_summary, seconds_so_far, write_summary
+from hpcm_spectral.sweeps.jobs import run_job
 from hpcm_spectral.sweeps.pruning import pruning_callbacks, was_pruned
 from hpcm_spectral.training.checkpointing import check_fits, read_checkpoint
+from hpcm_spectral.training.resources import accelerator_facts
 
 log = logging.getLogger("hpcm_spectral")
 DIAGNOSED = "diagnostics_seconds"
@@ -122,7 +122,7 @@ def train_into(cfg: DictConfig, folder: Path, resume: str | None) -> dict[str, A
             log.info("%s has its %d epochs already; raise trainer.max_epochs to go on", folder, max_epochs)
             return read_summary(folder)
         write_config(folder, config, list(HydraConfig.get().overrides.task))
-        write_provenance(folder, run.settings.seed, **origin)
+        write_provenance(folder, run.settings.seed, accelerator_facts(), **origin)
         for logger in run.trainer.loggers:
             logger.log_hyperparams(config)
         _introduce(run, folder, checkpoint)

@@ -1,7 +1,6 @@
 """Decoded validation photographs in the run folder, for people and reports to look at."""
 
 import itertools
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,10 +9,9 @@ from jaxtyping import Float
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.evaluation.files import write_png
-from hpcm_spectral.files import write_text
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
+from hpcm_spectral.runs.sample_index import FOLDER, Sample, write_sample_index
 
-FOLDER, INDEX = "samples", "samples.json"
 MAX_SAMPLES = 6
 
 
@@ -40,18 +38,15 @@ def write_samples(
         # Folders and extensions can repeat a name.
         stem = f"{number}_{Path(name).stem}"
         entries.append(
-            {
-                "name": Path(name).stem,
-                "bpp": sum(bits(v).item() for v in out["likelihoods"].values()) / (height * width),
-                "psnr": psnr_8bit(x, out["x_hat"]).item(),
-                "ms_ssim_db": ms_ssim_db(x, out["x_hat"]).item() if min(height, width) >= MS_SSIM_MIN_SIDE else None,
-                "original": _save(x, folder / f"{stem}_original.png"),
-                "decoded": _save(out["x_hat"], folder / f"{stem}_decoded.png"),
-            }
+            Sample(
+                name=Path(name).stem,
+                bpp=sum(bits(v).item() for v in out["likelihoods"].values()) / (height * width),
+                psnr=psnr_8bit(x, out["x_hat"]).item(),
+                original=folder / f"{stem}_original.png",
+                decoded=folder / f"{stem}_decoded.png",
+                ms_ssim_db=ms_ssim_db(x, out["x_hat"]).item() if min(height, width) >= MS_SSIM_MIN_SIDE else None,
+            )
         )
-    write_text(folder / INDEX, json.dumps(entries, indent=2) + "\n")
-
-
-def _save(x: torch.Tensor, path: Path) -> str:
-    write_png(x, path)
-    return path.name
+        write_png(x, entries[-1].original)
+        write_png(out["x_hat"], entries[-1].decoded)
+    write_sample_index(run_folder, entries)

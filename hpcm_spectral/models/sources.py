@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS, read_codec
 from hpcm_spectral.models.registry import FAMILIES, check_name, checked_weights, family_of, outline, translate
 from hpcm_spectral.models.weights import CodecWeights, array_shape
-from hpcm_spectral.runs.folder import BEST, CHECKPOINTS, CONFIG, LAST, checkpoint_path
+from hpcm_spectral.runs.folder import BEST, CHECKPOINTS, CONFIG, LAST, checkpoint_path, folder_of
+from hpcm_spectral.runs.saved_config import read_config
 
 PREFIX = "codec."
 # Under this key a training's checkpoint says what its codec is built from.
@@ -162,17 +160,12 @@ def _inferred(state: Mapping[str, Any], settings: Mapping[str, Any]) -> CodecWei
 
 def _config_of(checkpoint: Path) -> dict[str, Any]:
     """The config of the run that a checkpoint lies in, as plain data; empty if it lies alone."""
-    folder = checkpoint.parent.parent if checkpoint.parent.name == CHECKPOINTS else checkpoint.parent
-    path = folder / CONFIG
-    if not path.is_file():
+    folder = folder_of(checkpoint)
+    if not (folder / CONFIG).is_file():
         return {}
-    try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(path))
-        intact = isinstance(config["model"], dict)
-    except (OSError, ValueError, TypeError, KeyError, YAMLError, OmegaConfBaseException):
-        intact = False
-    if not intact:
-        raise CheckpointError(f"{path} must be the config of the checkpoint's run, but it is damaged.")
+    config = read_config(folder, error=CheckpointError)
+    if not isinstance(config["model"], dict):
+        raise CheckpointError(f"{folder / CONFIG} must be the config of the checkpoint's run, but it is damaged.")
     return config
 
 

@@ -14,7 +14,6 @@ from hpcm_spectral.reports.spectrum import draw_spectrum
 from hpcm_spectral.reports.style import save_figure
 
 _log = logging.getLogger(__name__)
-
 FIGURES: dict[str, tuple[Callable[[RunFolder], Figure | None], str]] = {
     "curves.png": (draw_curves, "metrics.csv has no rows"),
     "reconstructions.png": (draw_reconstructions, "there are no samples"),
@@ -41,12 +40,10 @@ def write_run_figures(run_dir: Path) -> list[Path]:
     run_dir = Path(run_dir)
     run = read_run_folder(run_dir)
     # All are drawn before the first is written, as drawing reads the sample images, which can be damaged too.
-    drawn = {name: draw(run) for name, (draw, _) in FIGURES.items()}
-    written = []
-    for name, figure in drawn.items():
+    drawn = {run_dir / name: draw(run) for name, (draw, _) in FIGURES.items()}
+    for path, figure in drawn.items():
         if figure is None:
-            _log.info("%s is skipped: %s in %s.", name, FIGURES[name][1], run_dir)
-            continue
-        save_figure(figure, run_dir / name)
-        written.append(run_dir / name)
-    return written
+            _log.info("%s is skipped: %s in %s.", path.name, FIGURES[path.name][1], run_dir)
+        else:
+            save_figure(figure, path)
+    return [path for path, figure in drawn.items() if figure is not None]

@@ -1,6 +1,5 @@
 """A codec's points over published rate-distortion curves."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,33 +9,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hpcm_spectral.reports import style
 from hpcm_spectral.reports.reference_curves import MS_SSIM, Comparison, Curve, References
-from hpcm_spectral.reports.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    VERMILION,
-    name_axes,
-    new_figure,
-    save_figure,
-    shortened,
-)
+from hpcm_spectral.reports.style import add_note, name_axes, new_figure, save_figure, shortened
 
 FIGURE = "rate_distortion.png"
+WHITE_EDGE = {"markeredgecolor": "white", "markeredgewidth": 1.0}
 OWN: dict[str, Any] = {
-    "color": VERMILION,
+    "color": style.VERMILION,
     "linewidth": 2.4,
     "marker": "*",
     "markersize": 17,
-    "markeredgecolor": "white",
-    "markeredgewidth": 1.0,
     "zorder": 5,
+    **WHITE_EDGE,
 }
-COLOURS = {"HPCM-Base": BLUE, "HPCM-Large": BLACK, "ELIC": GREEN, "VTM": PURPLE, "HM": ORANGE, "BPG": GREY}
-CONVENTIONAL = ("VTM", "HM", "BPG")
+LEARNED = {"HPCM-Base": style.BLUE, "HPCM-Large": style.BLACK, "ELIC": style.GREEN}
+CONVENTIONAL = {"VTM": style.PURPLE, "HM": style.ORANGE, "BPG": style.GREY}
 PANELS = (("PSNR", "PSNR (RGB)", "PSNR, dB"), ("MS-SSIM", "MS-SSIM (RGB)", "MS-SSIM, dB: $-10\\,\\log_{10}(1-x)$"))
 LABEL_LENGTH, LINE_LENGTH = 24, 190
 
@@ -76,8 +64,7 @@ def draw_rate_distortion(
     entries = sorted(handles.values(), key=lambda handle: handle.get_marker() != OWN["marker"])
     figure.legend(handles=entries, loc="outside right upper", frameon=False, fontsize=10)
     lines = [_footnote(own, references), *_bd_rates(comparisons), notes]
-    text = "\n".join(textwrap.fill(line, LINE_LENGTH) for line in lines if line)
-    figure.supxlabel(text, fontsize=10, x=0.01, ha="left", color="#404040", parse_math=False)
+    add_note(figure, "\n".join(line for line in lines if line), LINE_LENGTH)
     return figure
 
 
@@ -87,15 +74,15 @@ def _panel(axes: Axes, measure: str, own: Curve, references: References, handles
     for reference in references.curves:
         if (key := reference.key(measure)) is None:
             continue
-        style = _style(reference.label)
-        axes.plot(reference.bpp, reference.quality(key), **style)
-        handles.setdefault(reference.label, Line2D([], [], **style, label=reference.label))
+        look = _look(reference.label)
+        axes.plot(reference.bpp, reference.quality(key), **look)
+        handles.setdefault(reference.label, Line2D([], [], **look, label=reference.label))
         drawn.append((reference.bpp, reference.quality(key)))
     # The conventional codecs go on to several bits per pixel, where no learned one has points.
     reach = 1.25 * min(float(bpp[-1]) for bpp, _ in drawn)
     if (key := own.key(measure)) is None:
         text = f"not every image has an {measure}" if measure == "MS-SSIM" else f"no finite {measure}"
-        axes.text(0.97, 0.05, text, transform=axes.transAxes, ha="right", fontsize=13, color=VERMILION)
+        axes.text(0.97, 0.05, text, transform=axes.transAxes, ha="right", fontsize=13, color=style.VERMILION)
     else:
         label = shortened(own.label, LABEL_LENGTH).replace("$", r"\$")
         order = np.argsort(own.bpp)
@@ -115,15 +102,10 @@ def _visible(bpp: np.ndarray, quality: np.ndarray, reach: float) -> np.ndarray:
     return np.append(inside, np.interp(reach, bpp, quality)) if bpp[0] <= reach else inside
 
 
-def _style(label: str) -> dict[str, Any]:
-    conventional = label in CONVENTIONAL
-    return {
-        "color": COLOURS.get(label, GREY),
-        "linestyle": (0, (5, 2)) if conventional else "solid",
-        "linewidth": 1.5,
-        "marker": "s" if conventional else "o",
-        "markersize": 4.5,
-    }
+def _look(label: str) -> dict[str, Any]:
+    form = {"linestyle": (0, (5, 2)), "marker": "s"} if label in CONVENTIONAL else {"linestyle": "solid", "marker": "o"}
+    colour = (LEARNED | CONVENTIONAL).get(label, style.GREY)
+    return {"color": colour, "linewidth": 1.5, "markersize": 4.5, **form}
 
 
 def _footnote(own: Curve, references: References) -> str:

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from hpcm_spectral.data import as_tensor, read_image
 from hpcm_spectral.errors import DataError
-from hpcm_spectral.reports.run_folder import RunFolder, Sample
-from hpcm_spectral.reports.style import DPI, WIDTH, new_figure, shortened
-from hpcm_spectral.reports.truncation import Truncation
+from hpcm_spectral.reports.run_folder import RunFolder, Truncation
+from hpcm_spectral.reports.style import DPI, WIDTH, add_note, new_figure, shortened
+from hpcm_spectral.runs.sample_index import Sample
 
 MAX_SAMPLES = 3
 VIEW_WITH_TRUNCATION = (320, 320)
@@ -24,15 +24,9 @@ Picture = Float[torch.Tensor, "C H W"]
 
 
 def draw_reconstructions(run: RunFolder) -> Figure | None:
-    """A row per sample: original, truncated at several cutoffs, decoded.
+    """A row per sample: original, truncated at several cutoffs, decoded; without phase 1: original, decoded, error.
 
-    Without phase 1: original, decoded, error.
-
-    Args:
-        run: The run folder.
-
-    Returns:
-        ``None`` if there are no samples.
+    None if there are no samples.
 
     Raises:
         DataError: An image is missing or damaged, or the two of a sample differ in size.
@@ -79,11 +73,8 @@ def row_of_pictures(
     pictures = [(f"{shortened(sample.name, 26)}\noriginal", original)]
     if truncation is not None:
         pictures += [
-            (
-                f"truncated, τ = {moment.tau:.3g}\nepoch {moment.epoch:.4g}",
-                truncation.apply(original, moment.tau),
-            )
-            for moment in truncation.moments
+            (f"truncated, τ = {tau:.3g}\nepoch {epoch:.4g}", truncation.apply(original, tau))
+            for epoch, tau in truncation.moments
         ]
     pictures.append((f"decoded\n{sample.bpp:.3g} bpp, {sample.psnr:.2f} dB", decoded))
     if truncation is None:
@@ -103,7 +94,7 @@ def arrange(rows: list[list[tuple[str, Picture]]], *, title: str, footnote: str)
         for axes, (label, picture) in zip(axes_row, row, strict=True):
             show(axes, picture)
             axes.set_title(label, fontsize=10, parse_math=False)
-    figure.supxlabel(footnote, fontsize=10, x=0.01, ha="left", color="#404040", parse_math=False)
+    add_note(figure, footnote)
     return figure
 
 
@@ -122,6 +113,6 @@ def footnote(run: RunFolder, view: tuple[int, int], cropped: bool) -> str:
     parts.append("bpp and PSNR are of the whole photograph.")
     if run.truncation is not None:
         parts.append(f"Truncated: phase 1's {run.truncation.mask} mask at cutoffs of its schedule, first to last.")
-        if run.metrics is not None and run.metrics.newest_epoch < run.truncation.moments[-1].epoch:
+        if run.metrics is not None and run.metrics.newest_epoch < run.truncation.moments[-1][0]:
             parts.append(f"\nThis run got as far as epoch {run.metrics.newest_epoch:.3g}.")
     return " ".join(parts).replace(" \n", "\n")

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from hpcm_spectral.metrics.bd_rate import BDRate, bd_rate
 
 FOLDER = Path(__file__).parent / "references"
-PSNR, MS_SSIM, MS_SSIM_DB = "psnr-rgb", "ms-ssim-rgb", "ms-ssim-rgb-db"
+PSNR_RGB, MS_SSIM, MS_SSIM_DB = "psnr-rgb", "ms-ssim-rgb", "ms-ssim-rgb-db"
 # HPCM's authors publish the mean of the images' dB; CompressAI, whose plots convert it, the mean MS-SSIM.
-MEASURES = {"PSNR": (PSNR,), "MS-SSIM": (MS_SSIM_DB, MS_SSIM)}
+MEASURES = {"PSNR": (PSNR_RGB,), "MS-SSIM": (MS_SSIM_DB, MS_SSIM)}
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class References:
-    """The published curves of one set of images.
-
-    Attributes:
-        name: Of the set.
-        title: Of the set, for people.
-        curves: In the order of a legend.
-    """
+    """The published curves of a set of images, in the order of a legend; ``title`` names the set for people."""
 
     name: str
     title: str
@@ -66,14 +60,7 @@ class References:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A codec against one reference.
-
-    Attributes:
-        measure: ``PSNR`` or ``MS-SSIM``.
-        reference: The reference's label.
-        result: The BD-rate; None if there is none.
-        reason: Why there is none.
-    """
+    """A codec against a reference in one measure, ``PSNR`` or ``MS-SSIM``: the BD-rate, or why there is none."""
 
     measure: str
     reference: str
@@ -99,11 +86,7 @@ def sentences(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def read_references(name: str) -> References:
-    """The curves that the package ships for a set of images.
-
-    Args:
-        name: ``kodak``, ``clic_pro_valid`` or ``tecnick``.
-    """
+    """The curves that the package ships for a set of images: ``kodak``, ``clic_pro_valid`` or ``tecnick``."""
     content = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     curves = (Curve(c["label"], c["results"], c["description"], c["source"]) for c in content["curves"])
     return References(content["set"], content["title"], tuple(curves))

@@ -1,37 +1,44 @@
-"""Reading a run folder."""
+"""What the pictures of a run need of its folder."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+import torch
+from jaxtyping import Float
 
-from hpcm_spectral.errors import UserError, one_line
-from hpcm_spectral.reports.truncation import Truncation, read_truncation
+from hpcm_spectral.errors import UserError
+from hpcm_spectral.reports.phase_marks import Phases, phases_from
+from hpcm_spectral.runs.folder import CONFIG, METRICS, PHASES
 from hpcm_spectral.runs.metrics import MetricsTable, read_metrics
+from hpcm_spectral.runs.older_phases import phases_of
+from hpcm_spectral.runs.phases import PhaseRecord
+from hpcm_spectral.runs.plain_files import reading
+from hpcm_spectral.runs.sample_index import Sample, read_samples
+from hpcm_spectral.runs.saved_config import read_config
 from hpcm_spectral.runs.spectra import SpectralHistory, read_spectral_history
+from hpcm_spectral.stages import Mask, truncate
+from hpcm_spectral.stages.dct_truncation import MASKS
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A validation photograph and what the codec made of it.
+class Truncation:
+    """What a DCT truncation did to images.
 
     Attributes:
-        name: Its name.
-        bpp: Bits per pixel.
-        psnr: In dB.
-        original: Its image file.
-        decoded: The reconstruction's image file.
+        target: What the loss compared with, ``truncated`` or ``original`` images.
+        moments: At most four epochs with their cutoffs, from the first to the last, all different.
     """
 
-    name: str
-    bpp: float
-    psnr: float
-    original: Path
-    decoded: Path
+    mask: Mask
+    target: str
+    tau_final: float
+    moments: tuple[tuple[float, float], ...]
+
+    def apply(self, image: Float[torch.Tensor, "C H W"], tau: float) -> Float[torch.Tensor, "C H W"]:
+        """``image`` as phase 1 showed it to the codec at ``tau``."""
+        return truncate(image, tau, mask=self.mask, tau_final=self.tau_final)
 
 
 @dataclass(frozen=True)
@@ -39,21 +46,17 @@ class RunFolder:
     """What the pictures need of a run.
 
     Attributes:
-        model: Name of the model's class.
-        lmbda: Weight of the distortion, if the loss has one.
-        seed: The seed, if there is one.
+        codec: Name of the codec.
+        lmbda: Weight of the distortion.
         truncation: Phase 1; ``None`` if it is off or a user's own.
-        phase2_plan: Epochs at which phase 2 starts and ends by the config; ``None`` where it does not say.
-        metrics: The logged rows; ``None`` if there are none.
-        samples: Validation photographs, perhaps none.
         spectra: What spectral diagnostics measured; ``None`` if they were off.
     """
 
-    model: str
+    codec: str
     lmbda: float | None
     seed: int | None
     truncation: Truncation | None
-    phase2_plan: tuple[float | None, float | None]
+    phases: Phases
     metrics: MetricsTable | None
     samples: tuple[Sample, ...]
     spectra: SpectralHistory | None = None
@@ -61,7 +64,7 @@ class RunFolder:
     @property
     def title(self) -> str:
         """The run in one line."""
-        parts = [self.model]
+        parts = [self.codec]
         if self.lmbda is not None:
             parts.append(f"λ = {self.lmbda:g}")
         if self.seed is not None:
@@ -71,97 +74,51 @@ class RunFolder:
         return "  ·  ".join(parts)
 
 
-def read_run_folder(path: Path) -> RunFolder:
-    """Read a run folder: config, metrics and the list of samples.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        Its content.
+def read_run_folder(folder: Path) -> RunFolder:
+    """Read a run folder.
 
     Raises:
         UserError: The config is missing, or a file is damaged.
     """
-    config_path = path / "config.yaml"
-    config = _read_config(config_path)
-    metrics = read_metrics(path / "metrics.csv")
-    model, loss, seed = (config.get(key) for key in ("model", "loss", "seed"))
+    config = read_config(folder, resolve=("model", "loss", "seed", "phase1", "phase2"))
+    metrics = read_metrics(folder / METRICS)
+    records = phases_of(folder, config, metrics)
+    loss, seed = config["loss"], config["seed"]
     lmbda = loss.get("lmbda") if isinstance(loss, dict) else None
-    target = model.get("_target_") if isinstance(model, dict) else model
-    phase2 = config.get("phase2")
-    plan = phase2 if isinstance(phase2, dict) else {}
     return RunFolder(
-        model=str(target or "model").rpartition(".")[2],
-        lmbda=_number(lmbda),
+        codec=codec_name(config["model"]),
+        lmbda=float(lmbda) if isinstance(lmbda, int | float) else None,
         seed=seed if isinstance(seed, int) else None,
-        truncation=read_truncation(config.get("phase1"), metrics, config_path),
-        phase2_plan=(_number(plan.get("start_epoch")), _number(plan.get("end_epoch"))),
+        truncation=_truncation(records, folder),
+        phases=phases_from(records, metrics.newest_epoch if metrics else 0.0),
         metrics=metrics,
-        samples=_read_samples(path / "samples" / "samples.json"),
-        spectra=read_spectral_history(path),
+        samples=read_samples(folder),
+        spectra=read_spectral_history(folder),
     )
 
 
-def load_config(path: Path) -> DictConfig:
-    """A run's config, unresolved.
-
-    Raises:
-        UserError: It is missing, damaged, or names no model.
-    """
-    with _naming(path):
-        config = OmegaConf.load(path)
-        if not isinstance(config, DictConfig) or "model" not in config:
-            raise ValueError("it names no model")
-        return config
+def codec_name(model: Any) -> str:
+    """What to call the codec of a ``model`` node: its architecture if it says one, else its class."""
+    if isinstance(model, Mapping):
+        if architecture := model.get("architecture"):
+            return str(architecture)
+        model = model.get("_target_")
+    return str(model or "model").rpartition(".")[2]
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Errors as one sentence that names the config."""
-    try:
-        yield
-    # The YAML parser and OmegaConf share no base class of errors with the file system.
-    except Exception as error:
-        raise UserError(
-            f"{path} must be a run's config, but: {one_line(error)}; check the folder or restore the file."
-        ) from error
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    config = load_config(path)
-    with _naming(path):
-        # Only these: the rest may refer to resolvers that exist during a run only.
-        return {
-            key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-            for key in ("model", "loss", "seed", "phase1", "phase2")
-            for node in [config.get(key)]
-        }
-
-
-def _read_samples(path: Path) -> tuple[Sample, ...]:
-    if not path.exists():
-        return ()
-    try:
-        return tuple(
-            Sample(
-                name=str(entry["name"]),
-                bpp=float(entry["bpp"]),
-                psnr=float(entry["psnr"]),
-                original=path.parent / entry["original"],
-                decoded=path.parent / entry["decoded"],
+def _truncation(records: list[PhaseRecord], folder: Path) -> Truncation | None:
+    """The first DCT truncation that is known by its cutoffs."""
+    for record in records:
+        said = record.description
+        if said.get("kind") != "dct_truncation" or not said.get("moments"):
+            continue
+        mask, target = said.get("mask"), said.get("target")
+        if mask not in MASKS or target not in ("truncated", "original"):
+            raise UserError(
+                f"{record.key} in {folder / CONFIG} must have a known mask and target, got {mask} and "
+                f"{target}; restore it."
             )
-            for entry in json.loads(path.read_text(encoding="utf-8"))
-        )
-    except KeyError as error:
-        raise UserError(
-            f"Every sample in {path} must have an entry {error}; restore the file or move it away."
-        ) from error
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} must list a run's samples, but: {one_line(error)}; restore the file or move it away."
-        ) from error
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        with reading(folder / PHASES, "say what a run's stages did"):
+            moments = tuple((float(epoch), float(tau)) for epoch, tau in said["moments"])
+            return Truncation(mask, target, float(said["tau_final"]), moments)
+    return None

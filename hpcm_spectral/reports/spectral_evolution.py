@@ -1,35 +1,132 @@
-"""How a run's scales came to share out frequencies, rate and distortion: the paper's figures 1 and 8."""
+"""What each scale explains, over epochs and frequencies, and how scales share out rate and distortion.
 
+The paper's figures 1 and 8, of one run or of several side by side.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from hpcm_spectral.reports.heat_maps import NOTE, add_colour_bar, add_note, draw_scales, epoch_limits
-from hpcm_spectral.reports.lines import log_if_wide
-from hpcm_spectral.reports.phases import END_OF_ONE, END_OF_TWO, Phases, legend_of_phases, mark_phases, phases_of
+from hpcm_spectral.reports.lines import log_if_wide, scale_style
+from hpcm_spectral.reports.phase_marks import LOOKS, Phases, legend_of_phases, mark_phases
 from hpcm_spectral.reports.run_folder import RunFolder
-from hpcm_spectral.reports.style import SCALE_STYLES, legend_beside, name_axes, new_figure, save_figure, say
+from hpcm_spectral.reports.style import (
+    BLUE,
+    add_note,
+    legend_beside,
+    name_axes,
+    new_figure,
+    save_figure,
+    say,
+    shortened,
+)
 from hpcm_spectral.runs.spectra import SpectralHistory
 
 FILE_NAME = "spectral_evolution.png"
+ROW_HEIGHT, OTHER_HEIGHT = 2.2, 1.3  # inches
+NAME_LENGTH = 150
+NOTE_LENGTH = 190
+# Perceptually uniform and made for colour-blind readers; what cannot be measured is light grey.
+COLOURS = matplotlib.colormaps["cividis"].with_extremes(bad="#DDDDDD")
 HALO = [withStroke(linewidth=3.5, foreground="black")]
+BAR = "share of the photographs explained"
+NOTE = (
+    "Colour: overlap, the share of what the photographs hold in a ring of frequencies r = √((u/H)² + (v/W)²) that "
+    "the scale's contribution to the reconstruction explains. Over the scales it adds up to 1 where the "
+    "reconstruction holds all of it; r is on a square-root axis. Darkest: 0 or less, the scale adds nothing or works "
+    "against the photographs. Grey: they hold nothing there."
+)
+NONE = Phases()
 
 
-def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases | None = None) -> Figure:
-    """A heat map per scale, below them the rate of each scale and the PSNR of the reconstruction up to it.
+def draw_heat_maps(histories: Mapping[str, SpectralHistory]) -> Figure:
+    """Runs by their names, at least one: a row each and a column per scale, with the same axes and colours."""
+    figure = new_figure(ROW_HEIGHT * len(histories) + OTHER_HEIGHT)
+    figure.suptitle("What each scale explains", fontsize=14, x=0.01, ha="left")
+    # In coding order; a codec with fewer scales leaves panels empty.
+    scales = list(dict.fromkeys(scale for history in histories.values() for scale in history.scales))
+    limits = epoch_limits(list(histories.values()))
+    panels = figure.subplots(len(histories), len(scales), squeeze=False, sharex=True, sharey=True)
+    for row, (run, history) in zip(panels, histories.items(), strict=True):
+        draw_scales(list(row), history, scales, limits)
+        for axes in row:
+            axes.label_outer()
+        # The run's name runs over the whole row: the layout gives it a line's height, but not its width.
+        row[0].set_title(f"\nScale {scales[0]}", loc="left", fontsize=10, fontweight="bold", parse_math=False)
+        style = {"fontsize": 10, "fontweight": "bold", "color": BLUE, "parse_math": False, "annotation_clip": False}
+        name = row[0].annotate(shortened(run, NAME_LENGTH), (0, 1), (0, 20), "axes fraction", "offset points", **style)
+        name.set_in_layout(False)
+    add_colour_bar(figure, list(panels.flat), rows=len(histories))
+    add_note(figure, NOTE, NOTE_LENGTH)
+    return figure
 
-    Args:
-        history: What was measured, perhaps at one moment only.
-        title: The run in one line.
-        phases: When its phases acted, to be marked.
+
+def draw_scales(
+    panels: Sequence[Axes], history: SpectralHistory, scales: Sequence[str], limits: tuple[float, float]
+) -> None:
+    """A heat map per scale of ``scales``, in panels that share their axes."""
+    for axes, scale in zip(panels, scales, strict=True):
+        axes.set_title(f"Scale {scale}", loc="left", fontsize=10, fontweight="bold", parse_math=False)
+        axes.set_xlabel("epoch", fontsize=10)
+        axes.set_ylabel("frequency r" if axes is panels[0] else "", fontsize=10)
+        axes.tick_params(labelsize=9)
+        axes.set_xlim(*limits)
+        # Low frequencies are where a codec works first and longest; a linear axis would leave them a sliver.
+        axes.set_yscale("function", functions=(lambda r: np.sqrt(np.maximum(r, 0)), np.square))
+        axes.set_ylim(0, math.sqrt(2))
+        axes.set_yticks([0, 0.1, 0.25, 0.5, 1, math.sqrt(2)], ["0", "0.1", "0.25", "0.5", "1", "√2"])
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        if scale not in history.scales or not len(history.epochs):
+            say(axes, "no such scale" if len(history.epochs) else "not measured")
+            continue
+        overlap = history.overlap[:, history.scales.index(scale)]
+        cells = (cell_edges(history.epochs), history.band_edges, np.ma.masked_invalid(overlap.T))
+        axes.pcolormesh(*cells, cmap=COLOURS, vmin=0, vmax=1, rasterized=True)
+
+
+def cell_edges(epochs: Float[np.ndarray, " T"]) -> Float[np.ndarray, " edges"]:
+    """Where the cells of moments end: half-way to the next, and as far beyond the first and last.
+
+    Example:
+        >>> cell_edges(np.array([2.0, 4.0, 5.0])).tolist(), cell_edges(np.array([3.0])).tolist()
+        ([1.0, 3.0, 4.5, 5.5], [2.5, 3.5])
     """
+    if len(epochs) == 1:
+        return np.array([epochs[0] - 0.5, epochs[0] + 0.5])
+    middles = (epochs[1:] + epochs[:-1]) / 2
+    return np.concatenate([[2 * epochs[0] - middles[0]], middles, [2 * epochs[-1] - middles[-1]]])
+
+
+def epoch_limits(histories: Sequence[SpectralHistory]) -> tuple[float, float]:
+    """The epochs that the cells of all histories span."""
+    edges = [cell_edges(history.epochs) for history in histories if len(history.epochs)]
+    return (min(float(e[0]) for e in edges), max(float(e[-1]) for e in edges)) if edges else (0.0, 1.0)
+
+
+def add_colour_bar(figure: Figure, panels: list[Axes], rows: int = 1) -> None:
+    """One bar for all panels, not longer than three rows of them."""
+    mappable = ScalarMappable(Normalize(0, 1), COLOURS)
+    place: dict[str, Any] = {"pad": 0.01, "aspect": 30, "shrink": min(1.0, 3 / rows), "anchor": (0.0, 1.0)}
+    bar = figure.colorbar(mappable, ax=panels, extend="both", **place)
+    bar.set_label(BAR, fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+
+
+def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases = NONE) -> Figure:
+    """A heat map per scale, below them the rate of each scale and the PSNR of the reconstruction up to it."""
     figure = new_figure(8.6)
     grid = figure.add_gridspec(2, 1, height_ratios=(1.05, 1))
     maps = list(grid[0].subgridspec(1, len(history.scales)).subplots(sharey=True, squeeze=False)[0])
@@ -37,64 +134,49 @@ def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases
     draw_scales(maps, history, history.scales, limits)
     add_colour_bar(figure, maps)
     rates, qualities = grid[1].subgridspec(1, 2).subplots(squeeze=False)[0]
-    panel_of_lines(rates, history, history.bpp, title="Rate of each scale", y="bits per pixel", may_be_log=True)
+    name_axes(rates, title="Rate of each scale", x="epoch", y="bits per pixel")
+    drawn = draw_scale_lines(rates, history, history.bpp)
+    if len(drawn) and drawn.min() > 0:
+        log_if_wide(rates, drawn)
+    name_axes(qualities, title="PSNR of the reconstruction up to each scale", x="epoch", y="dB")
     with np.errstate(divide="ignore"):
-        psnr = -10 * np.log10(history.mse)
-    panel_of_lines(qualities, history, psnr, title="PSNR of the reconstruction up to each scale", y="dB")
+        draw_scale_lines(qualities, history, -10 * np.log10(history.mse))
     figure.suptitle(title, fontsize=14, parse_math=False, x=0.01, ha="left")
-    if phases is not None and (phases.one or phases.two):
-        for axes in maps:
-            mark_ends(axes, phases)
-        for axes in (rates, qualities):
-            mark_phases(axes, phases)
-        legend_of_phases(figure, phases)
+    for span in phases.spans:
+        line = LOOKS[span.key][2] if span.key in LOOKS else "-."
+        for axes, edge in itertools.product(maps, (span.start, *[span.end] * span.ended)):
+            # Lines that show on any colour.
+            axes.axvline(edge, color="white", linestyle=line, linewidth=1.5, path_effects=HALO)
     for axes in (rates, qualities):
+        mark_phases(axes, phases)
         axes.set_xlim(*limits)
-    add_note(figure, NOTE)
+    legend_of_phases(figure, phases)
+    add_note(figure, NOTE, NOTE_LENGTH)
     return figure
 
 
-def panel_of_lines(
-    axes: Axes,
-    history: SpectralHistory,
-    values: Float[np.ndarray, "T S"],
-    *,
-    title: str,
-    y: str,
-    may_be_log: bool = False,
-) -> None:
-    """A line per scale over the epochs."""
-    name_axes(axes, title=title, x="epoch", y=y)
+def draw_scale_lines(axes: Axes, history: SpectralHistory, values: Float[np.ndarray, "T S"]) -> Float[np.ndarray, " N"]:
+    """A line per scale over the epochs; returns the finite values."""
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     handles = []
     for number, scale in enumerate(history.scales):
-        colour, marker = SCALE_STYLES[number % len(SCALE_STYLES)]
-        style: dict[str, Any] = {"color": colour, "linewidth": 1.8, "marker": marker, "markersize": 7}
-        style |= {"markeredgecolor": "white", "markeredgewidth": 0.8}
+        style = scale_style(number, markersize=7)
         finite = np.where(np.isfinite(values[:, number]), values[:, number], np.nan)
         every = max(1, len(finite) // 20)
         axes.plot(history.epochs, finite, **style, markevery=every)
         handles.append(Line2D([], [], **style, label=scale.replace("$", r"\$")))
     legend_beside(axes, handles)
-    finite = values[np.isfinite(values)]
-    if not len(finite):
+    found = values[np.isfinite(values)]
+    if not len(found):
         say(axes, "nothing finite")
-    elif may_be_log and finite.min() > 0:
-        log_if_wide(axes, finite)
-
-
-def mark_ends(axes: Axes, phases: Phases) -> None:
-    """Lines where a phase starts or ends, which show on any colour."""
-    for window, style in ((phases.one, END_OF_ONE), (phases.two, END_OF_TWO)):
-        for edge in window.edges if window else ():
-            axes.axvline(edge, color="white", linestyle=style, linewidth=1.5, path_effects=HALO)
+    return found
 
 
 def draw_run_spectra(run: RunFolder) -> Figure | None:
     """:func:`draw_spectral_evolution` of a run folder; ``None`` if it holds no diagnostics."""
     if run.spectra is None or not len(run.spectra.epochs):
         return None
-    return draw_spectral_evolution(run.spectra, run.title, phases_of(run) if run.metrics is not None else None)
+    return draw_spectral_evolution(run.spectra, run.title, run.phases)
 
 
 def write_spectral_evolution(folder: Path, history: SpectralHistory) -> Path:

@@ -1,6 +1,7 @@
 """Phase 1's masks, what they leave of a photograph's spectrum, and what the codec keeps of it."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,33 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hpcm_spectral.metrics import radial_spectrum
+from hpcm_spectral.reports import style
 from hpcm_spectral.reports.reconstructions import middle, read_pair
-from hpcm_spectral.reports.run_folder import RunFolder
-from hpcm_spectral.reports.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    TAU_COLOURS,
-    TAU_DASHES,
-    VERMILION,
-    Dashes,
-    name_axes,
-    new_figure,
-    shortened,
-)
-from hpcm_spectral.reports.truncation import Truncation
+from hpcm_spectral.reports.run_folder import RunFolder, Truncation
+from hpcm_spectral.reports.style import PALETTE, TAU_STYLES, Dashes, add_note, name_axes, new_figure, shortened
 from hpcm_spectral.stages.dct_truncation import cutoff, radial_mask
 
 MAX_SAMPLES = 3
 # A DCT basis of this size takes 8 MB; a photograph of a camera would take seconds and gigabytes.
 VIEW = (1024, 1024)
 RADII_PER_UNIT = 1000
-SAMPLE_STYLES: tuple[tuple[str, Dashes], ...] = (
-    (BLUE, "solid"),
-    (VERMILION, (0.0, (6.0, 2.0))),
-    (GREEN, (0.0, (2.0, 1.5))),
-)
+SAMPLE_DASHES: tuple[Dashes, ...] = ("solid", (0.0, (6.0, 2.0)), (0.0, (2.0, 1.5)))
 
 Image = Float[torch.Tensor, "C H W"]
 
@@ -44,11 +29,7 @@ Image = Float[torch.Tensor, "C H W"]
 def draw_spectrum(run: RunFolder) -> Figure | None:
     """Up to three panels: masks, spectra of the first sample, share of energy that the codec keeps.
 
-    Args:
-        run: The run folder.
-
-    Returns:
-        ``None`` if phase 1 is off and there are no samples.
+    None if phase 1 is off and there are no samples.
 
     Raises:
         DataError: An image of the samples is missing or damaged.
@@ -66,23 +47,12 @@ def draw_spectrum(run: RunFolder) -> Figure | None:
     if samples:
         panel_of_energy(panels.pop(0), samples[0].name, *pairs[0], run.truncation)
         panel_of_kept(panels.pop(0), [sample.name for sample in samples], pairs)
-    figure.supxlabel(
-        "r = √((u/H)² + (v/W)²): r = 1 is the highest frequency of a row or column, √2 the corner.",
-        fontsize=10,
-        x=0.01,
-        ha="left",
-        color="#404040",
-    )
+    add_note(figure, "r = √((u/H)² + (v/W)²): r = 1 is the highest frequency of a row or column, √2 the corner.")
     return figure
 
 
 def mask_profile(truncation: Truncation, tau: float) -> tuple[Float[np.ndarray, " R"], Float[np.ndarray, " R"]]:
-    """Radii from 0 to the square root of 2, and the mask there.
-
-    Args:
-        truncation: Phase 1.
-        tau: The cutoff.
-    """
+    """Radii from 0 to the square root of 2, and phase 1's mask there at the cutoff ``tau``."""
     rows = math.floor(math.sqrt(2) * RADII_PER_UNIT) + 1
     radius = cutoff(truncation.mask, tau, truncation.tau_final)
     # A single column has v = 0, so that r = u / height.
@@ -94,8 +64,8 @@ def panel_of_masks(axes: Axes, truncation: Truncation) -> None:
     """The mask at several cutoffs."""
     name_axes(axes, title=f"Mask M(r), {truncation.mask}", x="radius r", y="M")
     mark_radii(axes)
-    for moment, colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False):
-        axes.plot(*mask_profile(truncation, moment.tau), color=colour, linestyle=dashes, linewidth=2)
+    for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False):
+        axes.plot(*mask_profile(truncation, tau), color=colour, linestyle=dashes, linewidth=2)
     axes.set_ylim(0, 1.05)
     legend_below(axes, tau_handles(truncation))
 
@@ -104,14 +74,14 @@ def panel_of_energy(axes: Axes, name: str, original: Image, decoded: Image, trun
     """Radial spectra of a photograph: whole, truncated and, without phase 1, decoded."""
     name_axes(axes, title=f"Energy, {shortened(name, 24)}", x="radius r", y="energy per band")
     mark_radii(axes)
-    whole = draw_energy(axes, original, BLACK, "solid", width=3.0)
-    handles = [Line2D([], [], color=BLACK, linewidth=3, label="original")]
+    whole = draw_energy(axes, original, style.BLACK, "solid", width=3.0)
+    handles = [Line2D([], [], color=style.BLACK, linewidth=3, label="original")]
     if truncation is None:
-        draw_energy(axes, decoded, VERMILION, TAU_DASHES[1])
-        handles.append(Line2D([], [], color=VERMILION, linestyle=TAU_DASHES[1], linewidth=2, label="decoded"))
+        draw_energy(axes, decoded, style.VERMILION, SAMPLE_DASHES[1])
+        handles.append(Line2D([], [], color=style.VERMILION, linestyle=SAMPLE_DASHES[1], linewidth=2, label="decoded"))
     else:
-        for moment, colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False):
-            draw_energy(axes, truncation.apply(original, moment.tau), colour, dashes)
+        for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False):
+            draw_energy(axes, truncation.apply(original, tau), colour, dashes)
         handles += tau_handles(truncation)
     axes.set_yscale("log")
     if len(positive := whole[whole > 0]):
@@ -137,9 +107,9 @@ def panel_of_kept(axes: Axes, names: list[str], pairs: list[tuple[Image, Image]]
     """How much of every band's energy the decoded photographs have."""
     name_axes(axes, title="Energy, decoded ÷ original", x="radius r", y="% of the original's energy in the band")
     mark_radii(axes)
-    axes.axhline(100, color=GREY, linewidth=1.2)
+    axes.axhline(100, color=style.GREY, linewidth=1.2)
     handles, highest = [], 100.0
-    for name, (original, decoded), (colour, dashes) in zip(names, pairs, SAMPLE_STYLES, strict=False):
+    for name, (original, decoded), colour, dashes in zip(names, pairs, PALETTE, SAMPLE_DASHES, strict=False):
         centres, share = radial_spectrum(original)[0].numpy(), 100 * kept_share(original, decoded)
         axes.plot(centres, share, color=colour, linestyle=dashes, linewidth=2)
         handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=shortened(name, 24)))
@@ -153,25 +123,19 @@ def mark_radii(axes: Axes) -> None:
     """Ticks from 0 to the corner and a line at r = 1."""
     axes.set_xlim(0, math.sqrt(2))
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1, math.sqrt(2)], ["0", "0.25", "0.5", "0.75", "1", "√2"])
-    axes.axvline(1, color=GREY, linestyle=":", linewidth=1.5)
+    axes.axvline(1, color=style.GREY, linestyle=":", linewidth=1.5)
 
 
 def tau_handles(truncation: Truncation) -> list[Line2D]:
     """Legend entries of the cutoffs."""
     return [
-        Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=f"τ = {moment.tau:.3g}")
-        for moment, colour, dashes in zip(truncation.moments, TAU_COLOURS, TAU_DASHES, strict=False)
+        Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=f"τ = {tau:.3g}")
+        for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False)
     ]
 
 
 def legend_below(axes: Axes, handles: list[Line2D]) -> None:
     """A legend under the panel, where it covers no data."""
-    axes.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.13),
-        ncol=2 if len(handles) == 4 else 3,
-        frameon=False,
-        fontsize=9,
-        handlelength=3.2,
-    )
+    where: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
+    columns = 2 if len(handles) == 4 else 3
+    axes.legend(handles=handles, **where, ncol=columns, frameon=False, fontsize=9, handlelength=3.2)

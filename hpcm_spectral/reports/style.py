@@ -1,5 +1,6 @@
 """What all pictures share: colours, sizes, and how they are written."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,8 @@ WIDTH = 14.0  # inches: 1400 pixels, a laptop's width
 
 # Okabe and Ito's palette, told apart with every common kind of colour blindness.
 BLUE, VERMILION, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "#000000", "#767676"
-PURPLE, ORANGE = "#CC79A7", "#E69F00"
+PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
+PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, BLACK, SKY)
 SHADE = "#E8E8E8"
 # ORANGE, open to what lies below, so that overlapping phases show both.
 HATCH: dict[str, Any] = {"facecolor": "#E69F0024", "edgecolor": "#E69F0050", "hatch": "/", "linewidth": 0}
@@ -23,6 +25,7 @@ HATCH: dict[str, Any] = {"facecolor": "#E69F0024", "edgecolor": "#E69F0050", "ha
 TAU_COLOURS = ("#00224E", "#35669A", "#B0487A", "#E8A33D")
 Dashes = Literal["solid"] | tuple[float, tuple[float, ...]]
 TAU_DASHES: tuple[Dashes, ...] = ("solid", (0.0, (6.0, 2.0)), (0.0, (4.0, 2.0, 1.0, 2.0)), (0.0, (1.5, 1.5)))
+TAU_STYLES = tuple(zip(TAU_COLOURS, TAU_DASHES, strict=True))
 
 # Colour and marker of each scale, coarsest first; from the seventh on they repeat.
 SCALE_STYLES = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"), (BLACK, "P"))
@@ -51,30 +54,23 @@ def name_axes(axes: Axes, *, title: str, x: str, y: str) -> None:
 def legend_above(axes: Axes, handles: Sequence[Any]) -> None:
     """A legend above the panel's right end, where it covers no data."""
     if handles:
-        axes.legend(
-            handles=list(handles),
-            loc="lower right",
-            bbox_to_anchor=(1.0, 1.0),
-            ncol=len(handles),
-            frameon=False,
-            fontsize=9,
-            borderaxespad=0.1,
-            columnspacing=1.2,
-            handlelength=1.8,
-        )
+        _legend(axes, handles, loc="lower right", ncol=len(handles), columnspacing=1.2)
 
 
 def legend_beside(axes: Axes, handles: Sequence[Any]) -> None:
     """A legend right of the panel, for more entries than fit above it."""
-    axes.legend(
-        handles=list(handles),
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        frameon=False,
-        fontsize=9,
-        borderaxespad=0.1,
-        handlelength=1.8,
-    )
+    _legend(axes, handles, loc="upper left")
+
+
+def _legend(axes: Axes, handles: Sequence[Any], **where: Any) -> None:
+    small: dict[str, Any] = {"frameon": False, "fontsize": 9, "borderaxespad": 0.1, "handlelength": 1.8}
+    axes.legend(handles=list(handles), bbox_to_anchor=(1.0, 1.0), **small, **where)
+
+
+def add_note(figure: Figure, text: str, width: int | None = None) -> None:
+    """How to read the panels, below them; longer lines than ``width`` characters are broken."""
+    lines = text if width is None else "\n".join(textwrap.fill(line, width) for line in text.splitlines())
+    figure.supxlabel(lines, fontsize=10, x=0.01, ha="left", color="#404040", parse_math=False)
 
 
 def say(axes: Axes, text: str) -> None:

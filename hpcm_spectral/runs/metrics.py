@@ -1,16 +1,18 @@
-"""Reading a run's metrics.csv."""
+"""The metrics of a run, a row per step: ``metrics.csv``, which a resumed run continues."""
 
 import csv
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+import pandas as pd
 
-from hpcm_spectral.errors import UserError
-from hpcm_spectral.errors import one_line
+from hpcm_spectral.errors import CheckpointError, UserError
+from hpcm_spectral.files import whole_file
+from hpcm_spectral.runs.folder import METRICS
+from hpcm_spectral.runs.plain_files import reading
 
 PHASE = "spectral/phase"
 TAU = "spectral/tau"
@@ -19,45 +21,10 @@ DELTA = "spectral/delta"
 PER_PAIR = r"spectral/(?:distance|explained)_(\d+)_(\d+)"
 EXPLAINED = r"spectral/explained_(\d+)_(\d+)"
 POWER = r"spectral/power_(\d+)"
-
-
-@dataclass(frozen=True)
-class Series:
-    """One metric against epochs.
-
-    Attributes:
-        epochs: Progress in epochs, ascending.
-        values: Finite values.
-        left_out: How many more were logged that are not finite.
-    """
-
-    epochs: Float[np.ndarray, " N"]
-    values: Float[np.ndarray, " N"]
-    left_out: int = 0
-
-    def part(self, rows: Bool[np.ndarray, " N"]) -> "Series":
-        """The points where ``rows`` is true."""
-        return Series(self.epochs[rows], self.values[rows])
-
-
-@dataclass(frozen=True)
-class PhaseWindow:
-    """When a phase acted.
-
-    Attributes:
-        start: Where it began.
-        end: Where it ended, or where the run stands if it has not.
-        ended: Whether the run went on, or stopped exactly at the end.
-    """
-
-    start: float
-    end: float
-    ended: bool
-
-    @property
-    def edges(self) -> tuple[float, ...]:
-        """Where the curves may jump."""
-        return (self.start, self.end) if self.ended else (self.start,)
+INTER_SCALE = f"{INTER_SCALE_REG}|{DELTA}|{PER_PAIR}|{POWER}"
+PURPOSE = "hold the metrics of a run"
+KEYS = ("step", "epoch")
+NEW_LINE = "\r\n"
 
 
 class MetricsTable:
@@ -65,179 +32,179 @@ class MetricsTable:
 
     Args:
         path: The file the rows come from, for messages.
-        columns: Cells by column.
+        cells: What it holds, as text; a metric that a row does not have is an empty one.
+
+    Attributes:
+        epochs: Progress in epochs of every row; NaN where it names none.
+        steps: How many steps were logged.
     """
 
-    def __init__(self, path: Path, columns: dict[str, list[str]]) -> None:
+    def __init__(self, path: Path, cells: pd.DataFrame) -> None:
         self._path = path
-        self._columns = columns
-        self.epochs = self._numbers("epoch")
-        steps = self._numbers("step")
-        steps = steps[np.isfinite(steps)]
+        self._cells = cells
+        self.epochs: pd.Series = self._numbers("epoch")
         # The first step is logged as 0.
-        self.steps = int(steps.max()) + 1 if len(steps) else 0
+        steps = self._numbers("step")
+        self.steps = int(steps[np.isfinite(steps)].max()) + 1 if np.isfinite(steps).any() else 0
+
+    def __len__(self) -> int:
+        return len(self._cells)
 
     @property
     def newest_epoch(self) -> float:
         """The last epoch of any row; 0 if none names its epoch."""
-        return float(max(self.epochs[np.isfinite(self.epochs)], default=0.0))
+        return float(self.epochs[np.isfinite(self.epochs)].max()) if np.isfinite(self.epochs).any() else 0.0
 
-    def __len__(self) -> int:
-        return len(self.epochs)
+    def series(self, key: str) -> pd.Series:
+        """The finite values of a metric by epoch, ascending; none if no row has it.
 
-    def series(self, key: str) -> Series:
-        """The rows that have a value of ``key``, by epoch; none if no row has."""
-        filled = self._filled(key) & np.isfinite(self.epochs)
+        Raises:
+            UserError: A cell is no number.
+        """
         values = self._numbers(key)
-        usable = filled & np.isfinite(values)
-        order = np.argsort(self.epochs[usable], kind="stable")
-        return Series(self.epochs[usable][order], values[usable][order], int((filled & ~usable).sum()))
+        usable = np.isfinite(values) & np.isfinite(self.epochs)
+        found = pd.Series(
+            values[usable].to_numpy(), index=pd.Index(self.epochs[usable].to_numpy(), name="epoch"), name=key
+        )
+        return found.sort_index(kind="stable")
 
-    def tau(self) -> Series:
-        """The cutoff while phase 1 acts."""
-        series = self.series(TAU)
-        window = self.phase_one()
-        if window is None:
-            return series.part(np.zeros(len(series.epochs), dtype=bool))
-        last = series.epochs < window.end if window.ended else series.epochs <= window.end
-        return series.part((series.epochs >= window.start) & last)
+    def left_out(self, pattern: str) -> int:
+        """How many values of the metrics whose whole name matches ``pattern`` are logged but not finite."""
+        return sum(
+            int((self.filled(key) & np.isfinite(self.epochs) & ~np.isfinite(self._numbers(key))).sum())
+            for key in self._matching(pattern)
+        )
 
-    def phase_one(self, planned_end: float | None = None) -> PhaseWindow | None:
-        """When phase 1 acted, from the names of the phases; where these are missing, from tau.
-
-        Args:
-            planned_end: Its end by the config. Rows can be many steps apart; this says where in between.
-        """
-        active, known = self._rows_of("phase1")
-        if PHASE not in self._columns:
-            # Stages log only while they act.
-            active = np.isfinite(self._numbers(TAU))
-        return self._window(active, known | active, None, planned_end)
-
-    def phase_two(self, planned_start: float | None = None, planned_end: float | None = None) -> PhaseWindow | None:
-        """When phase 2 acted, from the names of the phases; where none names it, from what it logs.
-
-        Args:
-            planned_start: Its start by the config. Rows can be many steps apart; this says where in between.
-            planned_end: Its end by the config.
-        """
-        active, known = self._rows_of("phase2")
-        if not active.any():
-            active = self._inter_scale_rows()
-        return self._window(active, known | active, planned_start, planned_end)
-
-    @property
-    def has_inter_scale(self) -> bool:
-        """Whether any row holds something that phase 2 logs, finite or not."""
-        return bool(self._inter_scale_rows().any())
-
-    def numbered(self, pattern: str) -> dict[tuple[int, ...], Series]:
+    def numbered(self, pattern: str) -> dict[tuple[int, ...], pd.Series]:
         """The metrics whose whole name matches ``pattern``, by the numbers in the name, ascending; logged ones only."""
         found = {
-            tuple(map(int, match.groups())): self.series(key)
-            for key in self._columns
-            if (match := re.fullmatch(pattern, key)) and self._filled(key).any()
+            tuple(int(number) for number in match.groups()): self.series(key)
+            for key, match in self._matching(pattern).items()
+            if self.filled(key).any()
         }
         return dict(sorted(found.items()))
 
-    def left_out(self, keys: Iterable[str]) -> int:
-        """How many values of ``keys`` and of phase 2 are not finite."""
-        return sum(self.series(key).left_out for key in (*keys, *self._inter_scale_keys()))
+    @property
+    def rate_names(self) -> list[str]:
+        """The likelihoods whose bits per pixel were logged, such as ``y`` and ``z``."""
+        names = {match[1] for match in self._matching("(?:train|val)/(.+)_bpp").values()}
+        return sorted(names)
 
-    def _inter_scale_keys(self) -> list[str]:
-        names = re.compile(f"{INTER_SCALE_REG}|{DELTA}|{PER_PAIR}|{POWER}")
-        return [key for key in self._columns if names.fullmatch(key)]
+    @property
+    def has_inter_scale(self) -> bool:
+        """Whether any row holds something that the inter-scale term logs, finite or not."""
+        return bool(self.rows_with(INTER_SCALE).any())
 
-    def _inter_scale_rows(self) -> Bool[np.ndarray, " N"]:
-        """Rows with a cell of phase 2, whether a number or not."""
-        rows = np.zeros(len(self), dtype=bool)
-        for key in self._inter_scale_keys():
-            rows |= self._filled(key)
+    def rows_with(self, pattern: str) -> pd.Series:
+        """Which rows hold a metric whose whole name matches ``pattern``, whether a number or not."""
+        rows = pd.Series(False, index=self._cells.index)
+        for key in self._matching(pattern):
+            rows |= self.filled(key)
         return rows
 
-    def _rows_of(self, prefix: str) -> tuple[Bool[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-        """Rows that name a phase beginning with ``prefix``, and training rows, which tell whether it acted."""
-        names = self._columns.get(PHASE)
-        if names is None:
-            return np.zeros(len(self), dtype=bool), np.isfinite(self._numbers("train/loss"))
-        active = np.array([any(part.startswith(prefix) for part in name.split("+")) for name in names], dtype=bool)
-        return active, self._filled(PHASE)
+    def filled(self, key: str) -> pd.Series:
+        """Which rows hold a metric."""
+        return self.text(key) != ""
 
-    def _window(
-        self,
-        active: Bool[np.ndarray, " N"],
-        known: Bool[np.ndarray, " N"],
-        planned_start: float | None,
-        planned_end: float | None,
-    ) -> PhaseWindow | None:
-        """From the first to the last active row, stretched to the plan where no known row speaks against it."""
-        known = known & np.isfinite(self.epochs)
-        active = active & known
-        if not active.any():
-            return None
-        rows = np.flatnonzero(active)
-        start, last_active = float(self.epochs[active].min()), float(self.epochs[rows[-1]])
-        before = self.epochs[known & ~active & (self.epochs < start)]
-        if planned_start is not None and max(before, default=start) < planned_start <= start:
-            start = float(planned_start)
-        after = self.epochs[rows[-1] + 1 :][known[rows[-1] + 1 :]]
-        newest = self.newest_epoch
-        if planned_end is not None and last_active <= planned_end <= (after[0] if len(after) else newest):
-            return PhaseWindow(start, float(planned_end), True)
-        return PhaseWindow(start, float(after[0]), True) if len(after) else PhaseWindow(start, newest, False)
+    def text(self, key: str) -> pd.Series:
+        """The cells of a column."""
+        return self._cells[key] if key in self._cells else pd.Series("", index=self._cells.index)
 
-    def _filled(self, key: str) -> Bool[np.ndarray, " N"]:
-        return np.array([cell != "" for cell in self._columns.get(key, [""] * len(self))], dtype=bool)
+    def _matching(self, pattern: str) -> dict[str, re.Match[str]]:
+        return {key: match for key in self._cells if (match := re.fullmatch(pattern, key))}
 
-    def _numbers(self, key: str) -> Float[np.ndarray, " N"]:
-        cells = self._columns.get(key)
-        if cells is None:
-            return np.full(len(self._columns["epoch"]), np.nan)
+    def _numbers(self, key: str) -> pd.Series:
+        """A column as numbers, NaN where a row does not have it."""
         try:
-            return np.array([cell or "nan" for cell in cells], dtype=str).astype(np.float64)
+            return self.text(key).replace("", "nan").astype(float)
         except ValueError as error:
             raise UserError(
-                f"Column {key} of {self._path} must hold numbers, but: {one_line(error)}; restore the file."
-            ) from error
+                f"Column {key} of {self._path} must hold numbers, but: {error}; restore the file or move it away."
+            ) from None
 
 
 def read_metrics(path: Path) -> MetricsTable | None:
-    """Read a metrics.csv.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its rows, or ``None`` if there are none or no file. A last line that a kill cut short is left out.
+    """The rows of a metrics.csv, or None if there are none or no file; a last line that a kill cut short is left out.
 
     Raises:
         UserError: The file is damaged.
     """
+    cells = read_cells(path)
+    return MetricsTable(path, cells) if len(cells) else None
+
+
+def read_cells(path: Path, error: type[UserError] = UserError) -> pd.DataFrame:
+    """The cells of a metrics.csv as text, without a last line that a kill cut short; empty without the file.
+
+    Raises:
+        UserError: The file is damaged; another class if ``error`` is one.
+    """
     if not path.exists():
-        return None
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"{path} must be a readable CSV file, but: {one_line(error)}; restore the file or move it away."
-        ) from error
-    if not rows:
-        return None
-    header, *rows = rows
-    if missing := [key for key in ("step", "epoch") if key not in header]:
-        raise UserError(
-            f"The first line of {path} must name its columns, but names no {' and no '.join(missing)}; "
-            "restore the file or move it away."
-        )
-    if rows and len(rows[-1]) != len(header):
-        rows.pop()
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise UserError(
-                f"Every line of {path} must have {len(header)} cells, but line {number} has {len(row)}; "
-                "restore the file or move it away."
-            )
-    if not rows:
-        return None
-    return MetricsTable(path, dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
+        return pd.DataFrame()
+    with reading(path, PURPOSE, error):
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                header, *rows = list(csv.reader(file)) or [[]]
+        except csv.Error as damage:
+            raise ValueError(damage) from None
+        if header and (missing := {"step", "epoch"} - set(header)):
+            raise ValueError(f"its first line names no {' and no '.join(sorted(missing))}")
+        if rows and len(rows[-1]) != len(header):
+            rows.pop()
+        for number, row in enumerate(rows, start=2):
+            if len(row) != len(header):
+                raise ValueError(f"line {number} has {len(row)} cells, not {len(header)}")
+        # Of a column that is named twice, the last one.
+        columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
+        return pd.DataFrame(columns, dtype=str)
+
+
+class MetricsWriter:
+    """Appends rows to the ``metrics.csv`` of a run folder; what belongs to one step shares a row.
+
+    Args:
+        folder: The run folder, which may hold the rows of an earlier session.
+
+    Raises:
+        CheckpointError: These are damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = Path(folder) / METRICS
+        self._row: dict[str, Any] = {}
+        self._columns = list(self._earlier())
+
+    def add(self, values: Mapping[str, Any], step: int | None) -> None:
+        """Add words and numbers to the row of ``step``."""
+        # A row is complete with its epoch: a validation, which carries the step of the last training row, gets its own.
+        if self._row and (step != self._row["step"] or "epoch" in self._row):
+            self.flush()
+        self._row.update({**values, "step": step})
+
+    def flush(self) -> None:
+        """Write what has been added so far."""
+        if not self._row:
+            return
+        row, self._row = self._row, {}
+        if new := [key for key in dict.fromkeys((*KEYS, *sorted(row))) if key not in self._columns]:
+            rows = self._earlier()
+            self._columns += new
+            self._rewrite(rows)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self._columns, lineterminator=NEW_LINE).writerow(row)
+
+    def forget_from(self, step: int) -> None:
+        """Drop the rows of ``step`` and later, which a run resumed there will write again."""
+        rows = self._earlier()
+        self._rewrite(rows[rows["step"].astype(int) < step] if len(rows) else rows)
+
+    def _earlier(self) -> pd.DataFrame:
+        rows = read_cells(self.path, CheckpointError)
+        with reading(self.path, PURPOSE, CheckpointError):
+            if len(rows) and (rows["step"].astype(int) < 0).any():
+                raise ValueError("a step is below 0")
+        return rows
+
+    def _rewrite(self, rows: pd.DataFrame) -> None:
+        with whole_file(self.path) as temporary:
+            rows.reindex(columns=self._columns, fill_value="").to_csv(temporary, index=False, lineterminator=NEW_LINE)

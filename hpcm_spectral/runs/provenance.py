@@ -1,32 +1,35 @@
-"""What a run was: command, code, packages, machine."""
+"""What a run was: command, code, packages, machine; ``provenance.json`` and the code's diff."""
 
-import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
-from hpcm_spectral.errors import CheckpointError
-from hpcm_spectral.files import whole_file, write_text
+from hpcm_spectral.errors import CheckpointError, UserError
+from hpcm_spectral.files import whole_file
+from hpcm_spectral.runs.folder import PROVENANCE
+from hpcm_spectral.runs.plain_files import read_json, reading, write_json
 
-FILE_NAME, DIFF_NAME = "provenance.json", "git.diff"
+DIFF_NAME = "git.diff"
+PURPOSE = "list the sessions of its run, each with its machine"
 
 
-def describe_run(seed: int | None, source: Path) -> dict[str, Any]:
+def describe_run(seed: int | None, accelerator: Mapping[str, Any]) -> dict[str, Any]:
     """Facts that a reader needs to repeat a run.
 
     Args:
         seed: The run's seed; None if it draws nothing.
-        source: A folder within the code's git repository, if it has one.
+        accelerator: What the caller knows of GPUs and threads, as plain values: ``gpus``, a list of names, at least.
     """
+    source = Path(__file__).resolve().parent
     commit = _git(source, "rev-parse", "HEAD")
     return {
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
@@ -43,38 +46,53 @@ def describe_run(seed: int | None, source: Path) -> dict[str, Any]:
             "processor": _processor(),
             "cores": os.cpu_count(),
             "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-            "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-            "torch_threads": torch.get_num_threads(),
+            **accelerator,
         },
     }
 
 
-def write_provenance(folder: Path, seed: int, **facts: Any) -> None:
-    """Add this session to the run folder's ``provenance.json`` (a resumed run has several), and the code's diff.
+def write_sessions(folder: Path, sessions: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what describes a folder's sessions."""
+    write_json(folder / PROVENANCE, {"sessions": list(sessions)})
+
+
+def write_provenance(folder: Path, seed: int, accelerator: Mapping[str, Any], **facts: Any) -> None:
+    """Add this session to a run folder's provenance (a resumed run has several), and the code's diff.
 
     Args:
         folder: The run folder.
         seed: The run's seed.
+        accelerator: As for :func:`describe_run`.
         facts: What else to note about this session, as plain values.
+
+    Raises:
+        CheckpointError: What earlier sessions noted is damaged.
     """
-    source = Path(__file__).resolve().parent
-    path = folder / FILE_NAME
-    sessions = _earlier_sessions(path)
-    sessions.append(describe_run(seed, source) | facts)
-    write_text(path, json.dumps({"sessions": sessions}, indent=2) + "\n")
+    sessions = _sessions(folder, CheckpointError)
+    sessions.append(describe_run(seed, accelerator) | facts)
+    write_sessions(folder, sessions)
     # A resumed run may run other code than before: one diff for each session.
     name = DIFF_NAME if len(sessions) == 1 else f"git-{len(sessions)}.diff"
     with whole_file(folder / name) as temporary:
-        temporary.write_bytes(_git(source, "diff", "--binary", "HEAD"))
+        temporary.write_bytes(_git(Path(__file__).resolve().parent, "diff", "--binary", "HEAD"))
 
 
-def _earlier_sessions(path: Path) -> list[Any]:
-    try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["sessions"])
-    except FileNotFoundError:
-        return []
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path} must describe the run to continue, but it is damaged; remove it.") from None
+def read_machines(folder: Path) -> tuple[int, str | None]:
+    """How many sessions a run had, and on which processors and GPUs; None if it does not say.
+
+    Raises:
+        UserError: What it says is damaged.
+    """
+    sessions = _sessions(folder, UserError)
+    with reading(folder / PROVENANCE, PURPOSE):
+        machines = {f"{s['machine']['processor']}, {', '.join(s['machine']['gpus']) or 'no GPU'}" for s in sessions}
+    return len(sessions), " and ".join(sorted(machines)) or None
+
+
+def _sessions(folder: Path, error: type[UserError]) -> list[Any]:
+    path = folder / PROVENANCE
+    with reading(path, PURPOSE, error):
+        return list(read_json(path)["sessions"]) if path.exists() else []
 
 
 def _git(folder: Path, *arguments: str) -> bytes:

@@ -60,13 +60,7 @@ class SpectralHistory:
 
     Attributes:
         epochs: Progress in epochs at each moment, ascending: 1 is the end of the first epoch.
-        scales: Names in coding order.
         band_edges: Radii at which the bands end, 0 to the square root of 2.
-        image_energy: Of the photographs, per band.
-        energy: Of each scale's contribution, per band.
-        overlap: Share of the photographs that each scale explains, per band; NaN where these have no energy.
-        bpp: Bits per pixel of each scale alone.
-        mse: Mean squared error of the reconstruction up to each scale, of images in [0, 1].
     """
 
     epochs: Float[np.ndarray, " T"]

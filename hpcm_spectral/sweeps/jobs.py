@@ -1,7 +1,6 @@
 """One job of a sweep: what to do with the run that its folder may hold, and what to note about how it went."""
 
 import contextlib
-import json
 import logging
 import time
 import traceback
@@ -13,11 +12,12 @@ from omegaconf import DictConfig
 
 from hpcm_spectral.config import check_config, plain
 from hpcm_spectral.errors import ConfigError, RefusedError, UserError
-from hpcm_spectral.runs.folder import CONFIG, SUMMARY, check_same_run, hold, write_summary
+from hpcm_spectral.runs.folder import CONFIG, TRAIN_LOG, hold
+from hpcm_spectral.runs.saved_config import check_same_run
+from hpcm_spectral.runs.summary import read_summary, write_summary
 from hpcm_spectral.sweeps.records import REPLACED, JobRecord, Outcome
 
 log = logging.getLogger("hpcm_spectral")
-TRAIN_LOG = "train.log"
 DONE = ("finished", "pruned")
 # What two sessions of a sweep may differ in: nothing that the run's figures depend on.
 FREE_IN_SWEEPS = (
@@ -97,15 +97,6 @@ def run_state(folder: Path) -> str | None:
         return None
     state = read_summary(folder).get("state", "interrupted")
     return "interrupted" if state in ("running", "trained") else str(state)
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """A run's summary; empty if there is none that can be read."""
-    try:
-        content = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _refuse_other_config(cfg: DictConfig, folder: Path) -> None:

@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from hpcm_spectral.errors import UserError
+from hpcm_spectral.runs.folder import METRICS
 from hpcm_spectral.runs.metrics import read_metrics
 from hpcm_spectral.sweeps.records import RECORDS, UNDONE, JobRecord, forget_records, read_records
 
@@ -94,12 +95,12 @@ def sweep_table(sweep: Path, records: list[JobRecord]) -> str:
 def progress(folder: Path) -> tuple[float | None, float | None]:
     """Epochs done and the least ``val/loss`` of a run folder, as far as its metrics can be read."""
     try:
-        metrics = read_metrics(folder / "metrics.csv")
+        metrics = read_metrics(folder / METRICS)
     except (UserError, OSError):
         return None, None
     if metrics is None:
         return None, None
-    losses = metrics.series("val/loss").values
+    losses = metrics.series("val/loss")
     return math.floor(metrics.newest_epoch + 1e-6), float(losses.min()) if len(losses) else None
 
 

@@ -5,6 +5,7 @@ import re
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,3 +28,11 @@ def forget_peak_memory() -> None:
         Path("/proc/self/clear_refs").write_text("5")
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+
+
+def accelerator_facts() -> dict[str, Any]:
+    """What provenance notes of PyTorch's side of the machine: the names of its GPUs, and its threads."""
+    return {
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "torch_threads": torch.get_num_threads(),
+    }

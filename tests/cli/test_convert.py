@@ -270,9 +270,8 @@ class TestCheckpointsOfARun:
     ) -> None:
         (folder / "config.yaml").write_text(text)
         assert run_convert("run", "out") == 2
-        assert "run/config.yaml must be the config of the checkpoint's run, but it is damaged." in (
-            capsys.readouterr().err
-        )
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "run/config.yaml must be " in line
 
     def test_an_order_in_the_config_that_does_not_exist_is_named(
         self, folder: Path, run_convert: Run, capsys: pytest.CaptureFixture[str]

@@ -3,22 +3,27 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from compared_runs import ON, write_run
 
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.reports.comparison import RunComparison, compare_runs
-from hpcm_spectral.reports.comparison.convergence import RunConvergence
 
 CLOSE = pytest.approx
+NONE = CLOSE(float("nan"), nan_ok=True)
 
 
 def compared(folder: Path, window: int = 1, baseline: str | None = "base") -> RunComparison:
     return compare_runs([str(folder)], baseline=baseline, window=window)
 
 
-def of(comparison: RunComparison, name: str) -> RunConvergence:
-    return next(run for row in comparison.convergence for run in row.runs if run.run.name == name)
+def of(comparison: RunComparison, name: str) -> pd.Series:
+    return comparison.convergence.set_index("run").loc[name]
+
+
+def configs(comparison: RunComparison) -> pd.DataFrame:
+    return comparison.convergence.query("level == 'config'").set_index("config")
 
 
 @pytest.mark.parametrize(
@@ -49,8 +54,8 @@ def test_speed_up(
     write_run(tmp_path / "other", other, config={"phase1": ON})
     comparison = compared(tmp_path, window)
     found = of(comparison, "other")
-    assert found.epochs == (None if epochs is None else CLOSE(epochs))
-    assert found.speed_up == (None if speed_up is None else CLOSE(speed_up))
+    assert found.epochs == (NONE if epochs is None else CLOSE(epochs))
+    assert found.speed_up == (NONE if speed_up is None else CLOSE(speed_up))
     assert of(comparison, "base").speed_up == CLOSE(1.0)
 
 
@@ -79,7 +84,7 @@ def test_seconds_that_do_not_compare(tmp_path: Path, changed: dict, reason: str)
     write_run(tmp_path / "base", [10, 5], seconds=10)
     write_run(tmp_path / "other", [10, 4], config={"phase1": ON}, **({"seconds": 10} | changed))
     found = of(compared(tmp_path), "other")
-    assert (found.seconds, found.time_speed_up, found.without_time) == (None, None, reason)
+    assert (found.seconds, found.time_speed_up, found.note) == (NONE, NONE, reason)
     assert found.speed_up == CLOSE(2 / (1 + 5 / 6))
 
 
@@ -90,19 +95,18 @@ def test_several_seeds(tmp_path: Path) -> None:
     write_run(tmp_path / "full-s1", [10, 5, 4], seed=1, config={"phase1": ON})
     write_run(tmp_path / "full-s2", [9, 7, 3], seed=2, config={"phase1": ON})
     comparison = compared(tmp_path, baseline=None)
-    base, full = comparison.convergence
-    assert [row.group.label for row in (base, full)] == ["base", "full"]
-    assert (full.target, full.epochs) == (CLOSE(5), CLOSE(3))
-    assert [run.epochs for run in base.runs] == [CLOSE(2.5), None]
-    assert (base.reached, full.reached) == (1, 2)
-    assert (base.mean.epochs, base.mean.speed_up) == (CLOSE(3), CLOSE(1))
+    assert list(configs(comparison).index) == ["base", "full"]
+    base, full = (configs(comparison).loc[label] for label in ("base", "full"))
+    assert (full.target_loss, full.baseline_epochs) == (CLOSE(5), CLOSE(3))
+    assert [of(comparison, f"base-s{seed}").epochs for seed in (1, 2)] == [CLOSE(2.5), NONE]
+    assert (base.epochs_seeds_n, full.epochs_seeds_n) == (1, 2)
+    assert (base.epochs, base.speed_up) == (CLOSE(3), CLOSE(1))
     # The mean curve of the others: 9.5 6 3.5.
-    assert (full.mean.epochs, full.mean.speed_up) == (CLOSE(2.4), CLOSE(3 / 2.4))
-    assert [run.speed_up for run in full.runs] == [CLOSE(3 / 2), CLOSE(3 / 2.5)]
-    spread = full.spread("speed_up")
-    assert spread is not None
+    assert (full.epochs, full.speed_up) == (CLOSE(2.4), CLOSE(3 / 2.4))
+    assert [of(comparison, f"full-s{seed}").speed_up for seed in (1, 2)] == [CLOSE(3 / 2), CLOSE(3 / 2.5)]
     # Of 1.5 and 1.2: mean 1.35, and a deviation of 0.3 / sqrt(2).
-    assert (spread.mean, spread.deviation, spread.count) == (CLOSE(1.35), CLOSE(0.3 / 2**0.5), 2)
+    spread = full[["speed_up_seeds_mean", "speed_up_seeds_deviation", "speed_up_seeds_n"]]
+    assert spread.tolist() == [CLOSE(1.35), CLOSE(0.3 / 2**0.5), 2]
 
 
 def test_a_lucky_seed_is_no_speed_up(tmp_path: Path) -> None:
@@ -111,10 +115,11 @@ def test_a_lucky_seed_is_no_speed_up(tmp_path: Path) -> None:
         write_run(tmp_path / f"base-s{seed}", [20 + offset, 12 + offset, 4 + offset], seed=seed, seconds=30)
         losses = [21 + offset, 13 + offset, 5 + offset]
         write_run(tmp_path / f"slow-s{seed}", losses, seed=seed, seconds=30, config={"phase1": ON})
-    slow = compared(tmp_path, baseline=None).convergence[1]
-    assert slow.target == CLOSE(9)
-    assert [run.speed_up for run in slow.runs] == [CLOSE(3 / 2.5), None]
-    assert (slow.mean.epochs, slow.mean.speed_up, slow.mean.time_speed_up) == (None, None, None)
+    comparison = compared(tmp_path, baseline=None)
+    slow = configs(comparison).loc["slow"]
+    assert slow.target_loss == CLOSE(9)
+    assert [of(comparison, f"slow-s{seed}").speed_up for seed in (1, 2)] == [CLOSE(3 / 2.5), NONE]
+    assert (slow.epochs, slow.speed_up, slow.time_speed_up, slow.note) == (NONE, NONE, NONE, "not reached")
 
 
 @pytest.mark.parametrize(
@@ -128,16 +133,16 @@ def test_a_lucky_seed_is_no_speed_up(tmp_path: Path) -> None:
 def test_losses_that_do_not_compare(tmp_path: Path, config: dict, reason: str) -> None:
     write_run(tmp_path / "base", [10, 5])
     write_run(tmp_path / "other", [1, 1], config=config)
-    row = compared(tmp_path).convergence[1]
-    assert (row.reason, row.runs[0].speed_up) == (reason, None)
+    row = of(compared(tmp_path), "other")
+    assert (row.note, row.speed_up) == (reason, NONE)
 
 
 def test_each_lambda_has_its_own_baseline(tmp_path: Path) -> None:
     for lmbda, last in ((0.01, 5), (0.02, 8)):
         write_run(tmp_path / f"base-{lmbda}", [10, last], lmbda=lmbda)
         write_run(tmp_path / f"full-{lmbda}", [10, last - 1], lmbda=lmbda, config={"phase1": ON})
-    rows = {row.group.label: row for row in compared(tmp_path, baseline=None).convergence}
-    assert (rows["full-0.01"].target, rows["full-0.02"].target) == (5, 8)
+    rows = configs(compared(tmp_path, baseline=None))
+    assert rows["target_loss"][["full-0.01", "full-0.02"]].tolist() == [5, 8]
 
 
 def test_the_baseline_is_the_plain_runs_else_the_first(tmp_path: Path) -> None:
@@ -227,15 +232,14 @@ def test_a_point_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
     for seed, bpp in ((1, 0.2), (2, 0.4)):
         write_run(tmp_path / f"low-s{seed}", [5], seed=seed, bpp=bpp, psnr=30 + seed)
     write_run(tmp_path / "high", [5], lmbda=0.02)
-    point = compared(tmp_path, baseline=None).curves[0].points[0]
-    assert (point.bpp, point.psnr, point.ms_ssim, point.count) == (CLOSE(0.3), CLOSE(31.5), None, 2)
+    curve = compared(tmp_path, baseline=None).curves[0]
+    assert curve.points.iloc[0].tolist() == CLOSE([0.01, 2, 0.3, 31.5, float("nan")], nan_ok=True)
+    assert list(curve.curve.results) == ["bpp", "psnr-rgb"]
 
 
 def test_the_best_validation_is_the_one_with_the_least_loss(tmp_path: Path) -> None:
     write_run(tmp_path / "base", [5, 3, 4])
     run = compared(tmp_path).runs[0]
-    assert run.best is not None
-    assert run.final is not None
     assert (run.best.epoch, run.best.loss, run.final.epoch, run.final.loss) == (2, 3, 3, 4)
 
 

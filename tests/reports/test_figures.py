@@ -2,20 +2,20 @@ import logging
 import sys
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from report_folders import PHASE1, phase_rows, training_row, write_config, write_rows, write_samples
+from report_folders import PHASE1, phase_rows, training_row, truncation_record, write_config, write_rows, write_samples
 
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports import write_run_figures
 from hpcm_spectral.reports.curves import draw_curves
-from hpcm_spectral.reports.phases import Phases
+from hpcm_spectral.reports.phase_marks import Phases, Span
 from hpcm_spectral.reports.reconstructions import draw_reconstructions, middle
 from hpcm_spectral.reports.run_folder import read_run_folder
 from hpcm_spectral.reports.spectrum import draw_spectrum
-from hpcm_spectral.runs.metrics import PhaseWindow, Series
+from hpcm_spectral.runs.phases import PhaseRecord, write_phases
 
 ALL = ["curves.png", "reconstructions.png", "spectrum.png"]
 
@@ -100,6 +100,7 @@ def test_a_run_of_one_or_two_steps(tmp_path, count):
     write_config(tmp_path, PHASE1.format(mask="soft_identity", num_epochs=20))
     phase = {"spectral/phase": "phase1_intra", "spectral/tau": 0.1}
     write_rows(tmp_path, [training_row(step, step / 2, **phase) for step in range(count)])
+    write_phases(tmp_path, [truncation_record("soft_identity", end=20)])
     write_samples(tmp_path, size=(5, 7))
     assert names(write_run_figures(tmp_path)) == ALL
     run = read_run_folder(tmp_path)
@@ -131,6 +132,40 @@ def test_curves_mark_the_end_of_phase_1_in_every_panel(run_dir):
     assert "compared with truncated images" in text
 
 
+def test_any_number_of_stages_of_a_user_s_own_is_marked_with_its_name(run_dir):
+    own = [PhaseRecord(f"stages.own_{n}", f"own_{n}", 1, None, 1.0 + n / 10, None if n % 2 else 5.0) for n in range(9)]
+    write_phases(run_dir, [truncation_record(ended=4.0), PhaseRecord("stages.late", "late", 9, None), *own])
+    figure = draw_curves(read_run_folder(run_dir))
+    for axes in figure.axes:
+        shown = [text.get_text().strip() for text in axes.texts]
+        assert [name for name in shown if name.startswith("own_")] == [f"own_{n}" for n in range(9)]
+        bars = [p for p in axes.patches if p.get_height() < 0.1]
+        assert [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars] == [
+            (1.0 + n / 10, 6.0 if n % 2 else 5.0) for n in range(9)
+        ]
+    assert "late" not in texts(figure)
+    assert "Bars at the top: when further stages acted." in texts(figure)
+    # Where a stage starts or ends the curves may jump.
+    assert "not across a phase's start or end" in texts(figure)
+    figure.canvas.draw()
+
+
+def test_rates_of_any_likelihood_names(tmp_path):
+    write_config(tmp_path)
+    names = [*"yabcdefg", "z$"]
+    rows = [
+        {"step": i, "epoch": i / 10, "train/bpp_loss": 1.0, **{f"train/{n}_bpp": 0.1 for n in names}} for i in range(5)
+    ]
+    write_rows(tmp_path, [*rows, {"step": 4, "epoch": 0.5, "val/bpp_loss": 1.0, "val/w_bpp": 0.2}])
+    figure = draw_curves(read_run_folder(tmp_path))
+    legend = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert legend == ["total", *"abcdefgwy", r"z\$"]
+    assert len(figure.axes[1].lines) == 2 * 11
+    write_rows(tmp_path, [{"step": 0, "epoch": 0.0, "train/bpp_loss": 1.0, "train/y_bpp": 1.0}])
+    legend = draw_curves(read_run_folder(tmp_path)).axes[1].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["total", "y"]
+
+
 def test_truncated_inputs_with_original_targets_are_said_so(run_dir):
     phase1 = PHASE1.format(mask="soft", num_epochs=4).replace("target: truncated", "target: original")
     write_config(run_dir, phase1)
@@ -138,16 +173,17 @@ def test_truncated_inputs_with_original_targets_are_said_so(run_dir):
 
 
 def test_smoothing_does_not_reach_across_the_end():
-    series = Series(np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 1.0, 9.0, 9.0]))
-    before, after = Phases(PhaseWindow(0.0, 2.0, True), None).parts(series)
-    assert before.values.tolist() == [1.0, 1.0]
-    assert after.values.tolist() == [9.0, 9.0]
-    (whole,) = Phases(PhaseWindow(0.0, 3.0, False), None).parts(series)
-    assert whole.values.tolist() == series.values.tolist()
+    series = pd.Series([1.0, 1.0, 9.0, 9.0], index=[0.0, 1.0, 2.0, 3.0])
+    before, after = Phases((Span("phase1", 0.0, 2.0, True),)).parts(series)
+    assert before.tolist() == [1.0, 1.0]
+    assert after.tolist() == [9.0, 9.0]
+    (whole,) = Phases((Span("phase1", 0.0, 3.0, False),)).parts(series)
+    assert whole.tolist() == series.tolist()
 
 
 def test_reconstructions_show_at_most_three_samples_uncropped_when_small(tmp_path):
     write_config(tmp_path, PHASE1.format(mask="soft", num_epochs=4))
+    write_phases(tmp_path, [truncation_record(began=None)])
     write_samples(tmp_path, names=("a", "b", "$c_{x", "d"))
     figure = draw_reconstructions(read_run_folder(tmp_path))
     assert len(figure.axes) == 3 * (1 + 4 + 1)

@@ -1,21 +1,22 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from hpcm_spectral.reports.smoothing import centred_mean, smoothing_window, thinned
+from hpcm_spectral.reports.lines import smoothed, smoothing_window, thinned
 
 
-def test_centred_mean_by_hand():
-    values = np.array([10.0, 0.0, 2.0, 4.0, 9.0, 5.0])
+def test_smoothed_by_hand():
+    values = pd.Series([10.0, 0.0, 2.0, 4.0, 9.0, 5.0])
     # Ends have fewer neighbours: 12 / 3, 16 / 4, 25 / 5, 20 / 5, 20 / 4, 18 / 3.
-    assert centred_mean(values, 5).tolist() == pytest.approx([4.0, 4.0, 5.0, 4.0, 5.0, 6.0])
-    assert centred_mean(values, 1).tolist() == pytest.approx(values.tolist())
+    assert smoothed(values, 5).tolist() == pytest.approx([4.0, 4.0, 5.0, 4.0, 5.0, 6.0])
+    assert smoothed(values, 1).tolist() == pytest.approx(values.tolist())
 
 
 def test_a_huge_value_does_not_spoil_the_means_after_it():
-    values = np.array([0.5, -3e38, 0.5, 0.25, 0.75])
-    means = centred_mean(values, 3)
-    assert means[3:].tolist() == [0.5, 0.5]
-    assert means[:3] == pytest.approx([-1.5e38, -1e38, -1e38])
+    values = pd.Series([0.5, -3e38, 0.5, 0.25, 0.75])
+    means = smoothed(values, 3)
+    assert means.iloc[3:].tolist() == [0.5, 0.5]
+    assert means.iloc[:3].tolist() == pytest.approx([-1.5e38, -1e38, -1e38])
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,8 @@ def test_thinning_keeps_ends_and_spikes():
     y = np.sin(x)
     y[54_321] = 50.0
     y[12_345] = -50.0
-    few_x, few_y = thinned(x, y, 1000)
+    few = thinned(pd.Series(y, index=x), 1000)
+    few_x, few_y = few.index.to_numpy(), few.to_numpy()
     assert len(few_x) <= 1002
     assert (few_x[0], few_x[-1]) == (0, 99_999)
     assert dict(zip(few_x, few_y, strict=True))[54_321] == 50.0
@@ -39,5 +41,5 @@ def test_thinning_keeps_ends_and_spikes():
 
 
 def test_short_series_stay_whole():
-    x = np.arange(10.0)
-    assert thinned(x, x, 10)[0] is x
+    series = pd.Series(np.arange(10.0))
+    assert thinned(series, 10) is series

@@ -9,15 +9,10 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from hpcm_spectral.errors import UserError
-from hpcm_spectral.reports import (
-    SpectralHistory,
-    draw_heat_maps,
-    draw_spectral_evolution,
-    read_spectral_history,
-    write_run_figures,
-)
+from hpcm_spectral.reports import draw_heat_maps, draw_spectral_evolution, write_run_figures
 from hpcm_spectral.reports.comparison import compare_runs
-from hpcm_spectral.reports.comparison.spectra import draw_spectra_of
+from hpcm_spectral.reports.comparison.figures import draw_spectra
+from hpcm_spectral.runs.spectra import SpectralHistory, read_spectral_history
 
 BANDS = 8
 
@@ -120,11 +115,11 @@ def test_a_report_shows_the_first_run_of_each_config_that_has_diagnostics_intact
     for name, lmbda, seed in (("a0", 0.01, 0), ("a1", 0.01, 1), ("b", 0.02, 0), ("c", 0.03, 0)):
         write_run(tmp_path / name, [5, 4], lmbda=lmbda, seed=seed)
     groups = compare_runs([str(tmp_path)]).groups
-    assert draw_spectra_of(groups) is None
+    assert draw_spectra(groups) is None
     for name in ("a0", "a1", "b", "c"):
         history([1.0, 2.0]).write(tmp_path / name)
     (tmp_path / "a0/diagnostics/spectral.npz").write_bytes(b"PK")
-    figure = draw_spectra_of(groups)
+    figure = draw_spectra(groups)
     assert figure is not None
     words = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert {"a1", "b", "c"} <= words

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpcm_spectral.runs.spectra import ScaleSpectra, SpectralHistory, read_spectral_history
 from hpcm_spectral.errors import UserError
+from hpcm_spectral.runs.spectra import ScaleSpectra, SpectralHistory, read_spectral_history
 
 EDGES = np.linspace(0, np.sqrt(2), 4)
 

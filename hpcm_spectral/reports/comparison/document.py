@@ -1,48 +1,22 @@
-"""A report as text, tables and pictures, before it is HTML or Markdown."""
+"""A report as one HTML page and as Markdown; what it says stands in ``templates/report.j2``."""
 
+import base64
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 DPI = 160
 
 
 @dataclass(frozen=True)
-class Text:
-    """A paragraph, without any markup."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A list of sentences."""
-
-    items: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Attributes:
-        caption: What it shows.
-        headings: Of its columns; the first column names the rows.
-        rows: Cells.
-        words: Columns of words, from the left; those after them are of numbers.
-    """
-
-    caption: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: int = 1
-
-
-@dataclass(frozen=True)
 class Picture:
-    """A picture.
+    """A picture of a report.
 
     Attributes:
         name: Of its file, without a suffix.
@@ -56,51 +30,10 @@ class Picture:
     png: bytes
     wide: bool = False
 
-
-@dataclass(frozen=True)
-class Gallery:
-    """Pictures side by side, as far as there is room."""
-
-    pictures: tuple[Picture, ...]
-
-
-Block = Text | Bullets | Table | Gallery
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the report with a heading.
-
-    Attributes:
-        key: Its anchor.
-        heading: Its heading.
-        blocks: Its content.
-    """
-
-    key: str
-    heading: str
-    blocks: tuple[Block, ...]
-
-
-@dataclass(frozen=True)
-class Document:
-    """The whole report.
-
-    Attributes:
-        title: Its heading.
-        lead: Sentences below it.
-        sections: Its parts.
-    """
-
-    title: str
-    lead: tuple[str, ...]
-    sections: tuple[Section, ...]
-
     @property
-    def pictures(self) -> list[Picture]:
-        """All of its pictures."""
-        galleries = [block for section in self.sections for block in section.blocks if isinstance(block, Gallery)]
-        return [picture for gallery in galleries for picture in gallery.pictures]
+    def data_uri(self) -> str:
+        """The picture within a page."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 def picture(name: str, figure: Figure, caption: str, *, wide: bool = False) -> Picture:
@@ -110,6 +43,46 @@ def picture(name: str, figure: Figure, caption: str, *, wide: bool = False) -> P
     return Picture(name, caption, content.getvalue(), wide)
 
 
-def gallery(pictures: Sequence[Picture]) -> list[Block]:
-    """Pictures as a block; nothing if there are none."""
-    return [Gallery(tuple(pictures))] if pictures else []
+def render(form: Literal["html", "markdown"], content: dict[str, Any]) -> str:
+    """The report: one page without scripts that needs no other file and no network, or Markdown beside its pictures."""
+    environment = Environment(
+        loader=PackageLoader("hpcm_spectral.reports.comparison"),
+        autoescape=form == "html",
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": count, "md": _markdown, "breakable": _breakable, "anchor": _anchor}
+    environment.filters["stated"] = lambda run: f"{run.name} ({run.state})"
+    text = environment.get_template("report.j2").render(format=form, **content)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def is_report(html: str) -> bool:
+    """Whether a page was made here."""
+    return '<meta name="generator" content="hpcm-spectral report">' in html
+
+
+def count(things: Sequence[Any] | int, name: str) -> str:
+    """``1 run``, ``2 runs``."""
+    number = things if isinstance(things, int) else len(things)
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
+def _markdown(text: str) -> str:
+    r"""Text that Markdown shows as it is.
+
+    >>> print(_markdown("a_b|<c>"))
+    a\_b\|\<c\>
+    """
+    text = re.sub(r"([\\`*_\[\]<>|#~$&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"^([-+]|\d+[.)])(?= |$)", r"\\\1", text)
+
+
+def _breakable(text: str) -> Markup:
+    """Text that may be broken where names of runs and folders have their parts."""
+    return Markup("<wbr>".join(map(escape, re.split(r"(?<=[,/_])(?=.)", text))))
+
+
+def _anchor(heading: str) -> str:
+    return heading.lower().replace(" and ", "-").replace(" ", "-")

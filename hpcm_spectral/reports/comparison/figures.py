@@ -1,143 +1,154 @@
-"""Curves of several runs in one panel, and their points of rate and distortion."""
+"""The pictures of a report: curves of all runs against epochs, their spectra, their rate and distortion."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports.comparison.groups import Group
 from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve
-from hpcm_spectral.reports.comparison.runs import ComparedRun
-from hpcm_spectral.reports.lines import log_if_wide
-from hpcm_spectral.reports.smoothing import thinned
-from hpcm_spectral.reports.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    TAU_DASHES,
-    VERMILION,
-    name_axes,
-    new_figure,
-)
-from hpcm_spectral.runs.metrics import Series
+from hpcm_spectral.reports.comparison.runs import BPP, LOSS, MS_SSIM, PSNR, ComparedRun
+from hpcm_spectral.reports.lines import draw, log_if_wide
+from hpcm_spectral.reports.reference_curves import MS_SSIM_DB, PSNR_RGB
+from hpcm_spectral.reports.spectral_evolution import draw_heat_maps
+from hpcm_spectral.reports.style import PALETTE, TAU_DASHES, name_axes, new_figure
+from hpcm_spectral.runs.spectra import SpectralHistory, read_spectral_history
 
 # As wide as a column of the page: on a phone the letters shrink to half, not to a quarter.
 WIDTH, HEIGHT, LINE_HEIGHT = 5.6, 3.6, 0.21
-SKY = "#56B4E9"
-COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, BLACK, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FEW_POINTS = 30
 # Characters of a legend's entry that fit where two stand side by side.
 HALF_LABEL = 25
+MOST_SPECTRA = 8
 
 
-def draw_validation_of(groups: Sequence[Group], key: str, *, title: str, y: str, may_be_log: bool) -> Figure | None:
-    """A metric of the validations of all runs against epochs; runs of a group share a style.
+class RunPicture(NamedTuple):
+    """A picture of all runs.
 
-    Args:
-        groups: The runs.
-        key: The metric, without ``val/``.
-        title: Of the panel.
-        y: Of its vertical axis.
-        may_be_log: Whether it may have a logarithmic scale.
-
-    Returns:
-        None if no run has it.
+    ``draw`` makes it from all groups of runs, whose ``runs`` know their folders; None if these have nothing to draw. It
+    stands under the heading ``section``, over the page's whole width if it is ``wide``, as the file ``name``.png.
     """
-    series = [[run.validation(key) for run in group.runs] for group in groups]
-    return _draw(groups, series, title=title, y=y, may_be_log=may_be_log)
+
+    section: str
+    name: str
+    caption: str
+    draw: Callable[[Sequence[Group]], Figure | None]
+    wide: bool = False
 
 
-def draw_tau_of(groups: Sequence[Group]) -> Figure | None:
-    """The cutoff of phase 1 against epochs; None if it acted in no run."""
-    series = [[run.metrics.tau() for run in group.runs] for group in groups]
-    # A cutoff holds until the next one is logged.
-    return _draw(groups, series, title="Cutoff τ of phase 1", y="τ", may_be_log=False, drawstyle="steps-post")
-
-
-def _draw(
+def draw_runs(
     groups: Sequence[Group],
-    series: Sequence[Sequence[Series]],
+    series: Callable[[ComparedRun], pd.Series],
     *,
     title: str,
     y: str,
-    may_be_log: bool,
+    may_be_log: bool = False,
     **more: Any,
 ) -> Figure | None:
-    drawn = [index for index, own in enumerate(series) if any(len(one.values) for one in own)]
-    if not drawn:
+    """A series of every run, perhaps an empty one, against epochs; runs of a group share a style. None if all are."""
+    found = {index: [series(run) for run in group.runs] for index, group in enumerate(groups)}
+    found = {index: own for index, own in found.items() if any(len(one) for one in own)}
+    if not found:
         return None
-    labels = [_counted(groups[index]) for index in drawn]
+    counts = {index: len(groups[index].runs) for index in found}
+    labels = {i: f"{groups[i].label} ({n} seeds)" if n > 1 else groups[i].label for i, n in counts.items()}
     figure, axes = _panel(labels, title=title, x="epoch", y=y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    for index in drawn:
-        for one in series[index]:
-            marker = MARKERS[index % len(MARKERS)] if len(one.values) <= FEW_POINTS else ""
-            axes.plot(*thinned(one.epochs, one.values), **_style(index), marker=marker, **more)
-    values = np.concatenate([one.values for own in series for one in own])
+    for index, own in found.items():
+        for one in own:
+            style = _style(index)
+            draw(axes, one, **(style if len(one) <= FEW_POINTS else {**style, "marker": ""}), **more)
+    values = np.concatenate([one for own in found.values() for one in own])
     if may_be_log and values.min() > 0:
         log_if_wide(axes, values)
-    _legend(figure, drawn, labels)
     return figure
 
 
-def draw_rate_distortion_of(curves: Sequence[LambdaCurve], key: str, *, title: str, y: str) -> Figure | None:
-    """A quality against estimated bits per pixel, a line per curve; None if no curve has it.
+def draw_spectra(groups: Sequence[Group]) -> Figure | None:
+    """Heat maps of the first run of each config that had diagnostics, of eight at most; None if none had."""
+    histories: dict[str, SpectralHistory] = {}
+    for group in groups:
+        for run in group.runs:
+            try:
+                history = read_spectral_history(run.path)
+            except UserError:
+                continue  # a damaged file is no reason to leave the run's other figures out
+            if history is not None:
+                histories[run.name] = history
+                break
+        if len(histories) == MOST_SPECTRA:
+            break
+    return draw_heat_maps(histories) if histories else None
 
-    Args:
-        curves: The curves.
-        key: The quality's name in `LambdaCurve.curve`.
-        title: Of the panel.
-        y: Of its vertical axis.
-    """
-    drawn = [(index, curve.curve) for index, curve in enumerate(curves) if key in curve.curve.results]
+
+def draw_rate_distortion(curves: Sequence[LambdaCurve], key: str, *, title: str) -> Figure | None:
+    """A quality in dB, by its name in `LambdaCurve.curve`, against estimated rates; None if no curve has it."""
+    drawn = {index: curve.curve for index, curve in enumerate(curves) if key in curve.curve.results}
     if not drawn:
         return None
-    labels = [curve.label for _, curve in drawn]
-    figure, axes = _panel(labels, title=title, x="estimated bits per pixel", y=y)
-    for index, curve in drawn:
+    labels = {index: curve.label for index, curve in drawn.items()}
+    figure, axes = _panel(labels, title=title, x="estimated bits per pixel", y="dB")
+    for index, curve in drawn.items():
         order = np.argsort(curve.bpp)
-        axes.plot(curve.bpp[order], curve.quality(key)[order], **_style(index), marker=MARKERS[index % len(MARKERS)])
-    _legend(figure, [index for index, _ in drawn], labels)
+        axes.plot(curve.bpp[order], curve.quality(key)[order], **_style(index))
     return figure
 
 
-def _panel(labels: Sequence[str], *, title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    """A figure with room for a legend of ``labels`` below its panel."""
-    figure = new_figure(HEIGHT + LINE_HEIGHT * -(-len(labels) // _columns(labels)), WIDTH)
+def _panel(labels: dict[int, str], *, title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    """A figure with a legend of ``labels`` below its panel."""
+    columns = 1 if len(labels) <= 3 or max(map(len, labels.values())) > HALF_LABEL else 2
+    figure = new_figure(HEIGHT + LINE_HEIGHT * -(-len(labels) // columns), WIDTH)
     axes = figure.subplots()
     name_axes(axes, title=title, x=x, y=y)
+    # A pair of dollars would be set as mathematics.
+    handles = [Line2D([], [], **_style(i), label=label.replace("$", r"\$")) for i, label in labels.items()]
+    where: dict[str, Any] = {"loc": "outside lower left", "ncol": columns}
+    figure.legend(handles=handles, frameon=False, fontsize=10, handlelength=4.0, **where)
     return figure, axes
 
 
-def _columns(labels: Sequence[str]) -> int:
-    return 1 if len(labels) <= 3 or max(map(len, labels)) > HALF_LABEL else 2
-
-
 def _style(index: int) -> dict[str, Any]:
-    """Colour and dashes of a group: 28 that differ, then the first again."""
+    """Colour, dashes and marker of a group: 28 that differ, then the first again."""
     # Neighbours differ in dashes too; each round of colours takes the next ones.
-    dashes = TAU_DASHES[(2 * index + index // len(COLOURS)) % len(TAU_DASHES)]
-    return {"color": COLOURS[index % len(COLOURS)], "linestyle": dashes, "linewidth": 1.6, "markersize": 5}
+    dashes = TAU_DASHES[(2 * index + index // len(PALETTE)) % len(TAU_DASHES)]
+    style = {"color": PALETTE[index % len(PALETTE)], "linestyle": dashes, "linewidth": 1.6, "markersize": 5}
+    return {**style, "marker": MARKERS[index % len(MARKERS)]}
 
 
-def _legend(figure: Figure, indices: Sequence[int], labels: Sequence[str]) -> None:
-    handles = [
-        # A pair of dollars would be set as mathematics.
-        Line2D([], [], **_style(index), marker=MARKERS[index % len(MARKERS)], label=label.replace("$", r"\$"))
-        for index, label in zip(indices, labels, strict=True)
-    ]
-    figure.legend(
-        handles=handles, loc="outside lower left", ncol=_columns(labels), frameon=False, fontsize=10, handlelength=4.0
-    )
+def _validated(name: str, measure: str, words: str, title: str, y: str, *, may_be_log: bool = False) -> RunPicture:
+    """The picture of a measure of every validation."""
+    caption = f"{words} of every validation, not smoothed. One style per config, its seeds share it."
+    series: dict[str, Any] = {"series": lambda run: run.validation(measure), "may_be_log": may_be_log}
+    return RunPicture("Curves", name, caption, partial(draw_runs, title=f"Validation {title}", y=y, **series))
 
 
-def _counted(group: Group) -> str:
-    runs: Sequence[ComparedRun] = group.runs
-    return f"{group.label} ({len(runs)} seeds)" if runs[1:] else group.label
+PICTURES = (
+    _validated("loss", LOSS, "Rate-distortion loss", "loss", "loss", may_be_log=True),
+    _validated("bpp", BPP, "Estimated bits per pixel", "rate", "bits per pixel"),
+    _validated("psnr", PSNR, "PSNR", "PSNR", "dB"),
+    _validated("ms_ssim", MS_SSIM, "MS-SSIM", "MS-SSIM", "dB"),
+    RunPicture(
+        "Curves",
+        "tau",
+        "Cutoff of phase 1 while it acts; runs without phase 1 have none.",
+        # A cutoff holds until the next one is logged.
+        partial(draw_runs, series=lambda run: run.tau, title="Cutoff τ of phase 1", y="τ", drawstyle="steps-post"),
+    ),
+    RunPicture(
+        "Spectra",
+        "spectra",
+        "What each scale explains, over epochs: the first run of each config with diagnostics=spectral, eight at most.",
+        draw_spectra,
+        wide=True,
+    ),
+)
+# By the names of their files: the quality, and what it is called.
+RATE_PICTURES = {"rd_psnr": (PSNR_RGB, "PSNR"), "rd_ms_ssim": (MS_SSIM_DB, "MS-SSIM")}

@@ -2,25 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from hpcm_spectral.errors import ConfigError
-from hpcm_spectral.reports.comparison.names import common_label, different_labels
+from hpcm_spectral.reports.comparison.names import all_different, common_label
 from hpcm_spectral.reports.comparison.runs import ComparedRun
-from hpcm_spectral.reports.comparison.settings import Settings, is_off, readable, what_differs
+from hpcm_spectral.reports.comparison.settings import Settings, is_plain, readable, what_differs
 
 
-@dataclass(frozen=True)
-class Group:
-    """Runs whose configs are equal apart from the seed.
-
-    Attributes:
-        label: What to call them.
-        runs: At least one.
-    """
+class Group(NamedTuple):
+    """Runs, at least one, whose configs are equal apart from the seed."""
 
     label: str
     runs: tuple[ComparedRun, ...]
@@ -36,13 +30,10 @@ class Group:
         return tuple(run for run in self.runs if run.finished)
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """What the others are compared with.
+class Baseline(NamedTuple):
+    """What the others are compared with: the first of the groups that their validation compares with.
 
-    Attributes:
-        groups: In the order of preference: a group is compared with the first that its validation compares with.
-        why: How they were chosen, as half a sentence.
+    ``why`` says how they were chosen, as half a sentence.
     """
 
     groups: tuple[Group, ...]
@@ -62,25 +53,19 @@ def group_runs(runs: Sequence[ComparedRun]) -> list[Group]:
     found: dict[str, list[ComparedRun]] = {}
     for run in runs:
         found.setdefault(json.dumps(run.settings, sort_keys=True, default=str), []).append(run)
-    labels = [_label(group) for group in found.values()]
-    return [Group(label, tuple(group)) for label, group in zip(different_labels(labels), found.values(), strict=True)]
-
-
-def _label(runs: Sequence[ComparedRun]) -> str:
-    if len(runs) == 1:
-        return runs[0].name
-    return common_label([run.name for run in runs], "seed|s", [run.seed for run in runs])
+    labels = [
+        common_label([run.name for run in group], "seed|s", [run.seed for run in group]) if group[1:] else group[0].name
+        for group in found.values()
+    ]
+    return [Group(label, tuple(group)) for label, group in zip(all_different(labels), found.values(), strict=True)]
 
 
 def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Baseline | None:
-    """The baseline that is asked for, or the groups without phase 1 and phase 2, or the first.
+    """The baseline that is asked for, or the groups without any stage, or the first; None if no run has finished.
 
     Args:
         groups: All of them.
         wanted: A run's or a group's name, a run folder, or ``KEY=VALUE`` of a setting.
-
-    Returns:
-        None if no run has finished and none is asked for.
 
     Raises:
         ConfigError: No finished run is what is asked for.
@@ -101,8 +86,7 @@ def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Baseline | N
         return Baseline(tuple(finished), f"as asked for with baseline={wanted}")
     if not usable:
         return None
-    plain = [group for group in usable if is_off(group.settings, "phase1") and is_off(group.settings, "phase2")]
-    if plain:
+    if plain := [group for group in usable if is_plain(group.settings)]:
         return Baseline(tuple(plain), "the runs with phase 1 and phase 2 off")
     return Baseline((usable[0],), "the first, as no finished run has both phases off")
 

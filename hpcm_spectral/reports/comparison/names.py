@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MAX_LENGTH = 44
@@ -26,31 +26,28 @@ def short_names(paths: Sequence[Path]) -> list[str]:
         while depth < len(own) and sum(other[-depth:] == own[-depth:] for other in parts) > 1:
             depth += 1
         names.append(" ".join("/".join(own[-depth:]).split()))
-    return _all_different([_cut(name) for name in _without_shared_overrides(names)])
+    half = MAX_LENGTH // 2
+    return all_different(n if len(n) <= MAX_LENGTH else f"{n[:half]}…{n[1 - half :]}" for n in _told_apart(names))
 
 
-def _without_shared_overrides(names: list[str]) -> list[str]:
+def _told_apart(names: list[str]) -> list[str]:
+    """The names of a sweep's jobs without the overrides that all of them share, if that leaves something of each."""
     parts = [name.split(",") for name in names]
-    shared = (
-        {part for part in parts[0] if "=" in part and all(part in other for other in parts)} if parts[1:] else set()
-    )
-    shorter = [",".join(part for part in own if part not in shared) for own in parts]
+    shared = set.intersection(*map(set, parts)) if parts[1:] else set()
+    shorter = [",".join(part for part in own if "=" not in part or part not in shared) for own in parts]
     return shorter if all(shorter) and len(set(shorter)) == len(set(names)) else names
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= MAX_LENGTH else f"{name[: MAX_LENGTH // 2]}…{name[1 - MAX_LENGTH // 2 :]}"
-
-
-def _all_different(names: list[str]) -> list[str]:
-    taken: set[str] = set()
-    for index, name in enumerate(names):
-        number = 1
-        while names[index] in taken:
+def all_different(names: Iterable[str]) -> list[str]:
+    """The names, repeated ones with a number."""
+    taken: dict[str, None] = {}
+    for name in names:
+        number, own = 1, name
+        while own in taken:
             number += 1
-            names[index] = f"{name} ({number})"
-        taken.add(names[index])
-    return names
+            own = f"{name} ({number})"
+        taken[own] = None
+    return list(taken)
 
 
 def common_label(names: Sequence[str], keys: str, values: Sequence[object]) -> str:
@@ -69,16 +66,9 @@ def common_label(names: Sequence[str], keys: str, values: Sequence[object]) -> s
     >>> common_label(["seed=1,tau=0.1", "seed=2,tau=0.1"], "seed|s", [1, 2])
     'tau=0.1'
     """
-    stripped = {_without(name, keys, value) for name, value in zip(names, values, strict=True)}
+    stripped = set()
+    for name, value in zip(names, values, strict=True):
+        token = rf"(^|[{_SEPARATORS}/])(?:(?:{keys})[=_\-]?)?{re.escape(str(value))}(?=$|[{_SEPARATORS}/])"
+        stripped.add(re.sub(token, "", name).strip(",_- /"))
     start = os.path.commonprefix(list(names))  # noqa: RUF071  of the letters, not of a path
     return (stripped.pop() if len(stripped) == 1 else start.rstrip(",_-. /=")) or f"{names[0]}, …"
-
-
-def _without(name: str, keys: str, value: object) -> str:
-    token = rf"(^|[{_SEPARATORS}/])(?:(?:{keys})[=_\-]?)?{re.escape(str(value))}(?=$|[{_SEPARATORS}/])"
-    return re.sub(token, "", name).strip(",_- /")
-
-
-def different_labels(labels: Sequence[str]) -> list[str]:
-    """The labels, repeated ones with a number."""
-    return _all_different(list(labels))

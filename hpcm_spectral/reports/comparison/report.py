@@ -4,39 +4,40 @@ import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from hpcm_spectral.errors import ConfigError, one_line
-from hpcm_spectral.reports.comparison.comparison import RunComparison
-from hpcm_spectral.reports.comparison.convergence_section import convergence_section
-from hpcm_spectral.reports.comparison.csv_tables import csv_tables
-from hpcm_spectral.reports.comparison.document import Document
-from hpcm_spectral.reports.comparison.picture_sections import PICTURES, rate_distortion_section, run_picture_sections
-from hpcm_spectral.reports.comparison.render import as_html, as_markdown, is_report
-from hpcm_spectral.reports.comparison.sections import left_out_section, reading_section, runs_section
-from hpcm_spectral.reports.comparison.wording import count
+from hpcm_spectral.reports.comparison.compare import RunComparison
+from hpcm_spectral.reports.comparison.document import Picture, is_report, picture, render
+from hpcm_spectral.reports.comparison.figures import PICTURES, RATE_PICTURES, draw_rate_distortion
+from hpcm_spectral.reports.comparison.tables import csv_tables, readable_tables
+from hpcm_spectral.reports.reference_curves import sentences
 
 PAGE, MARKDOWN = "report.html", "report.md"
 
 
-def report_document(comparison: RunComparison, when: datetime) -> Document:
-    """The report of a comparison."""
-    finished = sum(run.finished for run in comparison.runs)
-    number = len(comparison.runs)
-    lead = (
-        f"Made on {when:%Y-%m-%d at %H:%M} from {', '.join(comparison.given)}.",
-        f"{count(number, 'run')} of {count(len(comparison.groups), 'config')}, {finished} finished; "
-        f"{count(len(comparison.left_out), 'folder')} left out.",
-    )
-    sections = [
-        convergence_section(comparison),
-        rate_distortion_section(comparison),
-        *run_picture_sections(comparison),
-        runs_section(comparison),
-        reading_section(comparison),
-        left_out_section(comparison),
-    ]
-    title = f"Comparison of {count(number, 'training run')}"
-    return Document(title, lead, tuple(section for section in sections if section is not None))
+def _content(comparison: RunComparison, tables: Mapping[str, pd.DataFrame], when: datetime) -> dict[str, Any]:
+    """What the templates ask for."""
+    pictures: dict[str, list[Picture]] = {}
+    for item in PICTURES:
+        if figure := item.draw(comparison.groups):
+            pictures.setdefault(item.section, []).append(picture(item.name, figure, item.caption, wide=item.wide))
+    rate_pictures = []
+    for name, (quality, title) in RATE_PICTURES.items():
+        if figure := draw_rate_distortion(comparison.curves, quality, title=f"{title} over rate"):
+            words = "a point per lambda, each run at its least loss, mean of seeds."
+            rate_pictures.append(picture(name, figure, f"{title} over estimated bits per pixel: {words}"))
+    return {
+        **vars(comparison),
+        "when": when,
+        "pictures": pictures,
+        "rate_pictures": rate_pictures,
+        "bd_rates": [f"{c.label}: {text}" for c in comparison.curves for text in sentences(comparison.bd_rates(c))],
+        "seeds": comparison.configs["final_seeds_n"].tolist(),
+        **readable_tables(comparison, tables),
+    }
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:
@@ -75,10 +76,13 @@ def write_report(folder: Path, comparison: RunComparison, when: datetime) -> lis
     Raises:
         ConfigError: The folder cannot be written.
     """
-    document = report_document(comparison, when)
-    files: dict[str, str | bytes] = {**csv_tables(comparison), MARKDOWN: as_markdown(document)}
-    files |= {f"{picture.name}.png": picture.png for picture in document.pictures}
-    files[PAGE] = as_html(document)
+    tables = csv_tables(comparison)
+    content = _content(comparison, tables, when)
+    files: dict[str, str | bytes] = {name: t.to_csv(index=False, lineterminator="\n") for name, t in tables.items()}
+    files[MARKDOWN] = render("markdown", content)
+    for shown in (content["rate_pictures"], *content["pictures"].values()):
+        files |= {f"{one.name}.png": one.png for one in shown}
+    files[PAGE] = render("html", content)
     try:
         _put(files, folder)
     except OSError as error:
@@ -97,7 +101,7 @@ def _put(files: Mapping[str, str | bytes], folder: Path) -> None:
             data = content if isinstance(content, bytes) else content.encode("utf-8", errors="replace")
             (Path(beside) / name).write_bytes(data)
         folder.mkdir(exist_ok=True)
-        for stale in {f"{item.name}.png" for item in PICTURES} | {"rd_psnr.png", "rd_ms_ssim.png"}:
-            (folder / stale).unlink(missing_ok=True)
+        for stale in (*(item.name for item in PICTURES), *RATE_PICTURES):
+            (folder / f"{stale}.png").unlink(missing_ok=True)
         for name in files:
             (Path(beside) / name).replace(folder / name)

@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from hpcm_spectral.flatten import flatten
 
 Settings = Mapping[str, Any]
@@ -16,15 +14,16 @@ IGNORED_KEYS = ("seed", "data.num_workers", "data.cache_mb", "data.pin_memory", 
 # A validation loss compares between runs that share these.
 COMPARABLE = ("loss", "data", "model")
 LMBDA = "loss.lmbda"
+STAGES = ("phase1", "phase2", "stages")
 
 
-def settings_of(config: DictConfig) -> dict[str, Any]:
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that say what is trained, by dotted key, without the seed.
 
     A group's class stands under the group's own name, which is ``off`` for an empty group. What repeats another
     setting, such as ``phase1.schedule.tau_init`` that of ``schedule.tau_init``, is left out.
     """
-    flat = flatten(OmegaConf.to_container(config))
+    flat = flatten(config)
     kept = {}
     for key, value in flat.items():
         group, _, rest = key.partition(".")
@@ -34,20 +33,16 @@ def settings_of(config: DictConfig) -> dict[str, Any]:
     return kept
 
 
-def differing_keys(runs: Sequence[Settings]) -> list[str]:
-    """The keys that do not have one value in all runs, in the order of the configs.
+def differing(runs: Sequence[Settings]) -> dict[str, list[str]]:
+    """For every key that has not one value in all runs, its values, for people; classes without their module.
 
-    What a run does not have because its group is off differs from nothing.
+    What a run does not have because its group is off differs from nothing. The order is that of the configs.
     """
-    keys = dict.fromkeys(key for settings in runs for key in settings)
-    return [key for key in keys if len({repr(_value(s, key)) for s in runs} - {repr(NOT_ASKED)}) > 1]
-
-
-def columns(runs: Sequence[Settings]) -> dict[str, list[str]]:
-    """For every differing key, its value in every run, for people; classes without their module."""
     table = {}
-    for key in differing_keys(runs):
+    for key in dict.fromkeys(key for settings in runs for key in settings):
         values = [_value(settings, key) for settings in runs]
+        if len(set(map(repr, values)) - {repr(NOT_ASKED)}) < 2:
+            continue
         short = [readable(value) for value in values]
         # Classes of two modules can share a name.
         same = len(set(short)) == len(set(map(repr, values)))
@@ -78,18 +73,15 @@ def readable(value: Any) -> str:
     return text.rpartition(".")[2] if re.fullmatch(r"[a-z_]\w*(\.\w+)*\.[A-Z]\w*", text) else text
 
 
-def is_off(settings: Settings, group: str) -> bool:
-    """Whether a group, such as ``phase1``, is switched off."""
-    return settings.get(group) in (OFF, None)
+def is_plain(settings: Settings) -> bool:
+    """Whether every stage is switched off."""
+    return all(value in (OFF, None) for key, value in settings.items() if key.partition(".")[0] in STAGES)
 
 
 def what_differs(one: Settings, other: Settings, groups: Iterable[str] = COMPARABLE) -> str | None:
     """The first group in which two runs differ, so that their validation does not compare; None if it does."""
     for group in groups:
-        if _part(one, group) != _part(other, group):
+        keys = {key for key in (*one, *other) if key.partition(".")[0] == group}
+        if any(one.get(key, ABSENT) != other.get(key, ABSENT) for key in keys):
             return group
     return None
-
-
-def _part(settings: Settings, group: str) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key == group or key.startswith(f"{group}.")}

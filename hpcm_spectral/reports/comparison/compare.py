@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from hpcm_spectral.errors import ConfigError
-from hpcm_spectral.reports.comparison.convergence import GroupConvergence, converge
-from hpcm_spectral.reports.comparison.discovery import LeftOut
+from hpcm_spectral.reports.comparison.convergence import converge
 from hpcm_spectral.reports.comparison.groups import Baseline, Group, choose_baseline, group_runs
-from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve, against, baseline_curve, lambda_curves
+from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve, baseline_curve, lambda_curves
 from hpcm_spectral.reports.comparison.runs import ComparedRun, read_runs
-from hpcm_spectral.reports.comparison.settings import columns
+from hpcm_spectral.reports.comparison.settings import differing
 from hpcm_spectral.reports.reference_curves import Comparison
+from hpcm_spectral.runs.discovery import LeftOut
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class RunComparison:
         differing: The settings that differ, each with its value in every run.
         window: How many validations a smoothed one averages.
         baseline: What the others are compared with; None if no run has finished.
-        convergence: Of the groups with finished runs.
+        convergence: Of the groups with finished runs; see `converge`.
         curves: Rate and distortion of runs that differ by lambda.
         base_curve: The baseline's among them.
     """
@@ -37,13 +39,18 @@ class RunComparison:
     differing: dict[str, list[str]]
     window: int
     baseline: Baseline | None
-    convergence: tuple[GroupConvergence, ...]
+    convergence: pd.DataFrame
     curves: tuple[LambdaCurve, ...]
     base_curve: LambdaCurve | None
 
+    @property
+    def configs(self) -> pd.DataFrame:
+        """The rows of `convergence` of configs, by their labels."""
+        return self.convergence.query("level == 'config'").set_index("config", drop=False)
+
     def bd_rates(self, curve: LambdaCurve) -> list[Comparison]:
         """A curve against the baseline's; nothing for that one itself or if there is none."""
-        return [] if self.base_curve is None or self.base_curve is curve else against(curve, self.base_curve)
+        return [] if self.base_curve is None or self.base_curve is curve else curve.against(self.base_curve)
 
 
 def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: int = 3) -> RunComparison:
@@ -76,10 +83,10 @@ def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: i
         runs=tuple(runs),
         left_out=tuple(left_out),
         groups=tuple(groups),
-        differing=columns([run.settings for run in runs]),
+        differing=differing([run.settings for run in runs]),
         window=window,
         baseline=chosen,
-        convergence=tuple(converge(groups, chosen, window)) if chosen else (),
+        convergence=converge(groups, chosen, window),
         curves=tuple(curves),
         base_curve=baseline_curve(curves, chosen) if chosen else None,
     )

@@ -3,24 +3,19 @@
 import glob
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hpcm_spectral.errors import ConfigError, one_line
+from hpcm_spectral.runs.folder import CONFIG, METRICS, SUMMARY
 
 # A folder with any of these is, or was meant to be, a run.
-MARKS = ("config.yaml", "metrics.csv", "summary.json")
+MARKS = (CONFIG, METRICS, SUMMARY)
 FOREIGN = "it is no run folder and holds none"
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """A folder that takes no part in the report.
-
-    Attributes:
-        path: The folder.
-        reason: Why, as half a sentence or a whole one.
-    """
+class LeftOut(NamedTuple):
+    """A folder that takes no part in the report, and why, as half a sentence or a whole one."""
 
     path: Path
     reason: str

@@ -1,0 +1,133 @@
+"""The config of a run and the overrides that made it, kept in its folder for those who continue or compare it."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hpcm_spectral.errors import CheckpointError, ConfigError, UserError
+from hpcm_spectral.files import write_text
+from hpcm_spectral.flatten import flatten
+from hpcm_spectral.runs.folder import AUTO, CONFIG, OVERRIDES, PHASES, run_folder_for
+from hpcm_spectral.runs.plain_files import reading
+
+# What a resumed run must share with the run that it continues.
+FIXED = ("model", "phase1", "phase2", "stages", "schedule", "loss", "data", "seed", "init_from")
+FREE = ("phase2.divergence_limit", "data.num_workers", "data.cache_mb", "data.pin_memory", "data.on_error")
+# Settings that had another name before runs kept a phases.json.
+RENAMED = ((r"optimizer\.(milestones|factors)", r"\1lr_scheduler.\2"), (r"logger\.(\w+)", r"\1logger.wandb.\2"))
+
+
+def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) -> None:
+    """Keep the resolved config and the overrides that made it."""
+    write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+    kept = [override for override in overrides if _key(override) != "resume"]
+    write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in kept))
+
+
+def read_config(
+    folder: Path, resolve: Sequence[str] | None = None, error: type[UserError] = UserError
+) -> dict[str, Any]:
+    """A run's config as plain values.
+
+    Args:
+        folder: The run folder.
+        resolve: Take these keys only, resolved: the others may refer to what exists during a run only. None: all as
+            they stand.
+        error: What to raise.
+
+    Raises:
+        UserError: It is missing, damaged, or names no model.
+    """
+    path = folder / CONFIG
+    with reading(path, "be a run's config", error):
+        config = OmegaConf.load(path)
+        if not isinstance(config, DictConfig) or "model" not in config:
+            raise ValueError("it names no model")
+        if resolve is None:
+            return OmegaConf.to_container(config)  # type: ignore[return-value]
+        nodes = {key: config.get(key) for key in resolve}
+        return {
+            key: OmegaConf.to_container(n, resolve=True) if OmegaConf.is_config(n) else n for key, n in nodes.items()
+        }
+
+
+def with_saved_overrides(arguments: list[str]) -> list[str]:
+    """Command-line arguments, before them the overrides of the run that ``resume=PATH`` continues.
+
+    What is given anew replaces what was saved; ``GROUP=off`` replaces the group's settings, too.
+    """
+    given = {_key(argument) for argument in arguments}
+    resume = next((a.partition("=")[2].strip("'\"") for a in arguments if _key(a) == "resume"), AUTO)
+    folder = Path(run_folder_for(resume, ""))
+    if resume in (AUTO, "null", "") or not (folder / OVERRIDES).is_file():
+        return arguments
+    lines = (folder / OVERRIDES).read_text(encoding="utf-8").splitlines()
+    if not (folder / PHASES).exists():
+        lines = [_renamed(line) for line in lines]
+    # A group that is off has no settings.
+    off = {_key(argument) for argument in arguments if argument.endswith("=off")}
+    kept = [line for line in lines if line and _key(line) not in given and _key(line).split(".")[0] not in off]
+    # An experiment that sweeps would start a sweep again; this is one of its jobs.
+    mode = [] if given & {"hydra.mode", "-m", "--multirun"} else ["hydra.mode=RUN"]
+    return kept + mode + arguments
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _renamed(override: str) -> str:
+    for old, new in RENAMED:
+        override = re.sub(rf"^([+~]*){old}(?==|$)", new, override)
+    return override
+
+
+def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] | None = None) -> None:
+    """Refuse to continue a run under another model, loss, stage or seed.
+
+    A setting that only one of the two versions of a class knows is no difference.
+
+    Args:
+        config: The config of the session that would continue it.
+        folder: The run folder.
+        free: Settings and groups that may differ, all others may not; None takes what does not make it another run.
+
+    Raises:
+        ConfigError: They differ; the message names the first such key.
+        CheckpointError: The folder's config is damaged.
+    """
+    if not (folder / CONFIG).exists():
+        return
+    old, new = flatten(read_config(folder, error=CheckpointError)), flatten(dict(config))
+    for key in sorted(old.keys() | new.keys()):
+        group = key.split(".")[0]
+        fixed = group in FIXED if free is None else not {key, group} & set(free)
+        if fixed and key not in FREE and old.get(key) != new.get(key) and not _known_to_one_only(key, old, new):
+            raise ConfigError(
+                f"{key} must stay {_shown(old, key)} to continue the run in {folder}, got {_shown(new, key)}; start a "
+                "new run to change it."
+            )
+
+
+def _known_to_one_only(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether one side lacks a key of a group that both have of one class, or a whole group that is off."""
+    if key in old and key in new:
+        return False
+    group, dot, _ = key.rpartition(".")
+    if not dot:
+        own, other = (old, new) if key in old else (new, old)
+        return own[key] == {} and not any(name.startswith(f"{key}.") for name in other)
+    target = old.get(f"{group}._target_")
+    return target is not None and target == new.get(f"{group}._target_")
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    """A value as YAML writes it; a group without settings is off."""
+    value = settings.get(key, ...)
+    if value is ... or value == {}:
+        return "off" if value == {} else "on" if any(other.startswith(f"{key}.") for other in settings) else "absent"
+    return json.dumps(value, ensure_ascii=False)

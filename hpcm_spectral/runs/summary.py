@@ -1,0 +1,41 @@
+"""The summary of a run: its state and its figures, ``summary.json``."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpcm_spectral.errors import UserError
+from hpcm_spectral.runs.folder import SUMMARY
+from hpcm_spectral.runs.plain_files import read_json, reading, write_json
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Keep the run's state and final figures."""
+    write_json(folder / SUMMARY, dict(summary))
+
+
+def read_summary(folder: Path, *, strict: bool = False) -> dict[str, Any]:
+    """A run's summary; empty if there is none.
+
+    Args:
+        folder: The run folder.
+        strict: Whether a damaged one is an error, or as good as none.
+
+    Raises:
+        UserError: It is damaged, which ``strict`` does not allow.
+    """
+    path = folder / SUMMARY
+    with contextlib.nullcontext() if strict else contextlib.suppress(UserError), reading(path, "describe the run"):
+        if path.exists():
+            content = read_json(path)
+            if not isinstance(content, dict):
+                raise ValueError("it is no JSON object")
+            return content
+    return {}
+
+
+def seconds_so_far(folder: Path, key: str = "seconds") -> float:
+    """Time of a run's earlier sessions: of training, or of another figure of the summary."""
+    seconds = read_summary(folder).get(key)
+    return float(seconds) if isinstance(seconds, int | float) else 0.0
