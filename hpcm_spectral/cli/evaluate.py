@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
+from hpcm_spectral.cli.outputs import output_folder
 from hpcm_spectral.config import check_settings, plain
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.evaluation import (
@@ -31,6 +32,7 @@ from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
 from hpcm_spectral.metrics.bd_rate import MIN_POINTS
 from hpcm_spectral.models import load_codec
 from hpcm_spectral.models.files import DESCRIPTION, read_codec
+from hpcm_spectral.ops.devices import check_device
 from hpcm_spectral.reports.rate_distortion import write_rate_distortion
 from hpcm_spectral.reports.reference_curves import Comparison, Curve, References, compare, read_references, sentences
 from hpcm_spectral.runs.provenance import FILE_NAME, describe_run
@@ -62,9 +64,8 @@ def run_evaluation(cfg: DictConfig) -> None:
         UserError: Something that the user can mend.
     """
     settings = check_settings(EvaluationSettings, plain(cfg))
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device must be cpu, or cuda where there is a GPU, got 'cuda'.")
-    output = _fresh_output(settings.output)
+    check_device(settings.device)
+    output = output_folder(settings.output, "an evaluation", [RESULTS])
     codecs = _codec_folders(settings.codec)
     images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
     # Each is read once before the first is measured, which can take hours.
@@ -97,15 +98,6 @@ def run_evaluation(cfg: DictConfig) -> None:
     # Last: an evaluation that has this file is complete.
     write_results(output, name, results, meta)
     _conclude(scores, images, comparisons, note, output)
-
-
-def _fresh_output(output: str) -> Path:
-    if not output.strip():
-        raise ConfigError("output must name a folder, got nothing; . is the current one.")
-    folder = Path(output).expanduser()
-    if (folder / RESULTS).exists():
-        raise ConfigError(f"output must name a new folder, but {folder} already holds {RESULTS}; choose another.")
-    return folder
 
 
 def _codec_folders(codec: str | list[str]) -> dict[str, Path]:

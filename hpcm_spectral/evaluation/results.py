@@ -11,6 +11,7 @@ from typing import Any
 
 from hpcm_spectral.evaluation.score import ImageScore
 from hpcm_spectral.files import write_text
+from hpcm_spectral.tables import text_table
 
 RESULTS, PER_IMAGE = "results.json", "per_image.csv"
 DESCRIPTION = "bpp: whole .hpcm files; PSNR and MS-SSIM: decoded from them, rounded to 8 bits; means over the images"
@@ -110,7 +111,7 @@ def _cell(value: Any) -> Any:
 def table(codecs: Sequence[CodecScore]) -> str:
     """The means as text, a line per codec."""
     headings = ("bpp", "of y", "of z", "estimated", "real/est.", "PSNR dB", "MS-SSIM", "dB", "encode s", "decode s")
-    rows: list[tuple[str, ...]] = [("", *headings)]
+    rows = []
     for codec in codecs:
         mean = codec.mean
         strings = (mean("bpp-y") or 0.0) + (mean("bpp-z") or 0.0)
@@ -127,12 +128,7 @@ def table(codecs: Sequence[CodecScore]) -> str:
                 _number(mean("decoding_time"), 3),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for label, *cells in rows:
-        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join((label.ljust(widths[0]), *numbers)))
-    return "\n".join(lines)
+    return text_table(("", *headings), rows)
 
 
 def _number(value: float | None, digits: int) -> str:

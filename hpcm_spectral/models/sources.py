@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from hpcm_spectral.errors import CheckpointError
+from hpcm_spectral.files import user_path
 from hpcm_spectral.models import HPCM
 from hpcm_spectral.models.files import DESCRIPTION, ORDERS, WEIGHTS, read_codec
 from hpcm_spectral.models.hpcm.published import translate_published
@@ -92,14 +93,6 @@ def read_source(setting: str, name: str) -> CodecSource:
             )
         path = found
     return _from_checkpoint(path, _read(path))
-
-
-def user_path(text: str) -> Path:
-    """A path as the user wrote it, with ~ for the home folder."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # a name that starts with ~ but is nobody's
-        return Path(text)
 
 
 def _read(path: Path) -> Any:
