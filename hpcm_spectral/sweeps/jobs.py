@@ -94,7 +94,7 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
                 summary = train(cfg, folder, resume)
             note("pruned" if summary["state"] == "pruned" else "finished")
             return _best_loss(summary)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         note("interrupted")
         raise
     except RefusedError as error:

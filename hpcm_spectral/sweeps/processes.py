@@ -92,10 +92,13 @@ def train_apart(folder: Path, resume: str | None) -> None:
     # On SLURM the name tells Lightning that its processes are its own to start, as there are no tasks for them.
     env = os.environ | ({"SLURM_JOB_NAME": "interactive"} if "SLURM_NTASKS" in os.environ else {})
     command = [sys.executable, *PROGRAM, *_arguments(folder, resume)]
-    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")
     sentence, output = "", deque[str](maxlen=100)
-    assert process.stderr is not None
-    with _terminating_by_exception(), _stopping(process):
+    with (
+        _terminating_by_exception(),
+        subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace") as process,
+        _stopping(process),
+    ):
+        assert process.stderr is not None
         for line in process.stderr:
             text = line.rstrip()
             if text.startswith("error: "):
