@@ -4,6 +4,7 @@ What is wrong is found by holding the overrides against the config groups and th
 say it in words only.
 """
 
+import contextlib
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hpcm_spectral.cli.command_line import CommandLine, key_of
+
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def describe(error: Exception, line: CommandLine, config_name: str) -> str:
@@ -49,47 +53,46 @@ class _Overrides:
     def __init__(self, line: CommandLine, config_name: str) -> None:
         self.line = line
         self.given = line.overrides()
-        # The groups as chosen: their options have settings of their own.
-        self.choices = [
-            str(o.input_line)
-            for o in self.given
-            if line.is_group(key_of(o)) and not (o.is_sweep_override() or _edits(o))
-        ]
-        try:
-            self.config = line.compose(config_name, self.choices)
-        except (HydraException, OmegaConfBaseException, ValueError):
-            self.config = DictConfig({})
+        self.config = self._composed(line, config_name)
         self.known = list(_keys(OmegaConf.to_container(self.config)))  # type: ignore[arg-type]
-        self.sweeps = line.flags.multirun or OmegaConf.select(self.config, "hydra.mode") == "MULTIRUN"
+        self.sweeps = line.flags.multirun or self._value("hydra.mode") is RunMode.MULTIRUN
+
+    def _composed(self, line: CommandLine, config_name: str) -> DictConfig:
+        # The groups as chosen, as their options have settings of their own; as by default if they do not fit.
+        given = (o for o in self.given if line.is_group(key_of(o)) and not (o.is_sweep_override() or _edits(o)))
+        for choices in ([str(o.input_line) for o in given], []):
+            with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
+                return line.compose(config_name, choices)
+        return DictConfig({})
+
+    def _value(self, key: str) -> Any:
+        return OmegaConf.select(self.config, key, throw_on_missing=False)
 
     def first_problem(self) -> str | None:
         """The first override that the config cannot take, as a sentence; None if there is none."""
-        return next(filter(None, map(self._problem, self.given)), None)
+        return next(filter(None, map(self._problem, self.given)), None) if self.known else None
 
     def _problem(self, override: Override) -> str | None:
-        key = key_of(override)
-        if override.is_interval_sweep() and self.line.flags.multirun:
+        key, value = key_of(override), override.value()
+        if override.is_sweep_override() and not self.sweeps:
+            return f"{key} lists several values, which needs --multirun (-m); quote it if the comma is part of it."
+        if override.is_interval_sweep() and self._value("hydra.sweeper._target_") == BASIC_SWEEPER:
             return "A sweep must list its values, got an interval; list them, or search it with hydra/sweeper=optuna."
-        if override.is_sweep_override():
-            if not self.line.flags.multirun:
-                return f"{key} lists several values, which needs --multirun (-m); quote it if the comma is part of it."
-            return None if self._knows(key) else self._unknown(key)
         if override.is_delete():
-            return f"{key} cannot be deleted, got it with a ~; set it to another value."
+            there = key in self.known_groups() or (self._value(key) is not None and value in (None, self._value(key)))
+            return None if there else f"{key} cannot be deleted, got it with a ~; set it to another value."
         if override.is_add():
             if key in self.known_groups():
                 return f"{key} must be chosen once, got several; separate values by commas only with --multirun."
-            present = key in self.known and OmegaConf.select(self.config, key, throw_on_missing=False) is not None
-            plain = not isinstance(override.value(), dict | list)
-            return f"{key} is a setting already, got it with a +; leave out the +." if present and plain else None
-        return None if override.is_force_add() or self._knows(key) else self._unknown(key)
+            twice = self._value(key) is not None and not isinstance(value, dict | list)
+            return f"{key} is a setting already, got it with a +; leave out the +." if twice else None
+        if override.is_force_add() or key in self.known or key in self.known_groups():
+            return None
+        return self._unknown(key)
 
     def known_groups(self) -> set[str]:
         """The groups of which the config has a choice."""
-        return set(OmegaConf.select(self.config, "hydra.runtime.choices") or ())
-
-    def _knows(self, key: str) -> bool:
-        return key in self.known or key in self.known_groups()
+        return set(self._value("hydra.runtime.choices") or ())
 
     def _unknown(self, key: str) -> str:
         group, _, inner = key.partition(".")

@@ -27,7 +27,7 @@ def test_two_jobs_of_two_processes_each_are_interrupted_and_go_on(
     folder = tmp_path / "a sweep"
     command = [
         *("-m", *small_run, "data.samples_per_epoch=2", "trainer.devices=2", f"hydra.sweep.dir='{folder}'"),
-        *("trainer.max_epochs=2", "seed=1,2"),
+        *("trainer.max_epochs=4", "seed=1,2"),
     ]
     first, second = folder / "seed=1", folder / "seed=2"
     process = subprocess.Popen(
@@ -54,11 +54,11 @@ def test_two_jobs_of_two_processes_each_are_interrupted_and_go_on(
 
     assert run_train(*command) == 0
     rows = rows_of(capsys.readouterr().out)
-    assert [cells[:2] for cells in rows.values()] == [["skipped", "2"], ["finished", "2"]]
+    assert [cells[:2] for cells in rows.values()] == [["skipped", "4"], ["finished", "4"]]
     assert "continuing from" in (second / "train.log").read_text()
     summaries = [json.loads((job / "summary.json").read_text()) for job in (first, second)]
     # Two images an epoch are one step of two processes.
-    assert [summary["steps"] for summary in summaries] == [2, 2]
+    assert [summary["steps"] for summary in summaries] == [4, 4]
     assert rows["seed=2"][2] == f"{summaries[1]['best_val_loss']:.4f}"
     names = {
         line for job in (first, second) for line in (job / "config.yaml").read_text().splitlines() if "seed-" in line
