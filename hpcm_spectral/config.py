@@ -4,17 +4,19 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
 from hpcm_spectral.errors import ConfigError
 
 TARGET = "_target_"
 Settings = TypeVar("Settings", bound=BaseModel)
+# One name or a list of them.
+Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",

@@ -37,3 +37,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def user_path(text: str) -> Path:
+    """A path as the user wrote it, with ~ for the home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # a name that starts with ~ but is nobody's
+        return Path(text)

@@ -1,6 +1,6 @@
 """Measure what phases cost: python scripts/benchmark.py [benchmark=step] [key=value]."""
 
-from hpcm_spectral.cli import benchmark
+from hpcm_spectral.cli.entry import benchmark
 
 if __name__ == "__main__":
     benchmark()

@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float
 
 from hpcm_spectral.ops import dct_basis
+from hpcm_spectral.ops.devices import synchronize
 from hpcm_spectral.stages import truncate
+from hpcm_spectral.tables import text_table
 
 Images = Float[torch.Tensor, "B 3 size size"]
 
@@ -48,21 +50,17 @@ class DctBenchmark:
 
     def table(self) -> str:
         """The figures as text, one cutoff per line, their mean at the end."""
-        rows = [
-            f"{tau:6.3f}  {1e3 * own:12.3f}  {1e3 * dense:8.3f}  {ratio:5.2f}"
-            for tau, own, dense, ratio in zip(
-                self.tau_values, self.truncation_seconds, self.dense_seconds, self.ratios, strict=True
-            )
-        ]
         own, dense = statistics.fmean(self.truncation_seconds), statistics.fmean(self.dense_seconds)
-        return "\n".join(
-            (
-                f"DCT truncation of {self.batch}x3x{self.size}x{self.size} on {self.device}, medians in ms",
-                "   tau  band-limited     dense  ratio",
-                *rows,
-                f"  mean  {1e3 * own:12.3f}  {1e3 * dense:8.3f}  {self.mean_ratio:5.2f}",
-            )
-        )
+        figures = [
+            *zip(self.tau_values, self.truncation_seconds, self.dense_seconds, self.ratios, strict=True),
+            ("mean", own, dense, self.mean_ratio),
+        ]
+        rows = [
+            (tau if isinstance(tau, str) else f"{tau:.3f}", f"{1e3 * own:.3f}", f"{1e3 * dense:.3f}", f"{ratio:.2f}")
+            for tau, own, dense, ratio in figures
+        ]
+        title = f"DCT truncation of {self.batch}x3x{self.size}x{self.size} on {self.device}, medians in ms"
+        return f"{title}\n{text_table(('tau', 'band-limited', 'dense', 'ratio'), rows, words=0)}"
 
 
 def linear_tau_values(count: int = 20, tau_init: float = 0.05, tau_final: float = 1.0) -> tuple[float, ...]:
@@ -139,10 +137,8 @@ def _soft_mask(size: int, tau: float) -> Float[torch.Tensor, "size size"]:
 
 
 def _seconds(function: Callable[..., torch.Tensor], x: torch.Tensor, *arguments: object) -> float:
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)
+    synchronize(x.device)
     start = time.perf_counter()
     function(x, *arguments)
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)
+    synchronize(x.device)
     return time.perf_counter() - start

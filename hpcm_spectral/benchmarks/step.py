@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 
+from hpcm_spectral.ops.devices import synchronize
 from hpcm_spectral.stages import Stage
+from hpcm_spectral.tables import text_table
 from hpcm_spectral.training import CodecModule
 
 
@@ -37,14 +39,18 @@ class StepBenchmark:
 
     def table(self) -> str:
         """The figures as text, one phase per line."""
-        width = max(map(len, self.seconds))
         rows = [
-            f"{phase:<{width}}  {statistics.median(times):8.3f}  {self.time_ratio(phase):5.3f}  "
-            f"{self.peak_mib[phase]:9.0f}  {self.memory_ratio(phase):6.3f}"
+            (
+                phase,
+                f"{statistics.median(times):.3f}",
+                f"{self.time_ratio(phase):.3f}",
+                f"{self.peak_mib[phase]:.0f}",
+                f"{self.memory_ratio(phase):.3f}",
+            )
             for phase, times in self.seconds.items()
         ]
-        header = f"{'phase':<{width}}  s (median)  ratio  peak MiB   ratio"
-        return "\n".join((f"Training steps of {self.title}", header, *rows))
+        table = text_table(("phase", "s (median)", "ratio", "peak MiB", "ratio"), rows)
+        return f"Training steps of {self.title}\n{table}"
 
 
 def variants_of(module: CodecModule) -> dict[str, tuple[CodecModule, float]]:
@@ -113,15 +119,10 @@ def step_seconds(
     seconds: dict[str, list[float]] = {phase: [] for phase in steppers}
     for round_ in range(repeats + 1):
         for phase, stepper in steppers.items():
-            _wait(batch)
+            synchronize(batch.device)
             start = time.perf_counter()
             stepper.step(batch)
-            _wait(batch)
+            synchronize(batch.device)
             if round_ > 0:
                 seconds[phase].append(time.perf_counter() - start)
     return {phase: tuple(times) for phase, times in seconds.items()}
-
-
-def _wait(x: torch.Tensor) -> None:
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)

@@ -1,5 +1,1 @@
-"""The command-line programs behind ``scripts/``."""
-
-from hpcm_spectral.cli.entry import benchmark, compress, convert_checkpoint, decompress, evaluate, report, train
-
-__all__ = ["benchmark", "compress", "convert_checkpoint", "decompress", "evaluate", "report", "train"]
+"""The command-line programs behind ``scripts/``: a file per program, what starts them in ``entry``."""

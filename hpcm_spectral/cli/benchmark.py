@@ -13,6 +13,7 @@ from hpcm_spectral.benchmarks.step import StepBenchmark, Stepper, step_seconds, 
 from hpcm_spectral.build import build_data_and_module
 from hpcm_spectral.config import RunSettings, check_config, plain
 from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.ops.devices import check_device
 from hpcm_spectral.training.resources import peak_memory_mib
 
 log = logging.getLogger("hpcm_spectral")
@@ -33,8 +34,7 @@ def run_benchmark(cfg: DictConfig) -> None:
         value = config.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigError(f"{key} must be a whole number from 1 on, got {value!r}.")
-    if config["device"] != "cpu" and not (config["device"] == "cuda" and torch.cuda.is_available()):
-        raise ConfigError(f"device must be cpu, or cuda where there is a GPU, got {config['device']!r}.")
+    check_device(config["device"])
     if kind == "dct":
         print(truncation_cost(**config).table())
     else:

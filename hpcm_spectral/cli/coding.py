@@ -1,4 +1,4 @@
-"""Compress images to files, and decompress them."""
+"""What compressing and decompressing share: settings, the files to make, the loop over them."""
 
 import contextlib
 import logging
@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
+from hpcm_spectral.cli.outputs import output_folder
 from hpcm_spectral.codec import Codec
-from hpcm_spectral.config import check_settings, plain
-from hpcm_spectral.data.decode import as_tensor, read_image
-from hpcm_spectral.data.folder import list_images
+from hpcm_spectral.config import Names, check_settings, plain
 from hpcm_spectral.errors import CodingError, ConfigError, UserError
-from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_hpcm, write_png
+from hpcm_spectral.files import user_path
 from hpcm_spectral.models import load_codec
+from hpcm_spectral.ops.devices import check_device
 
 log = logging.getLogger("hpcm_spectral")
 
@@ -34,116 +33,89 @@ class CodingSettings(BaseModel):
     output: str
     device: Literal["cpu", "cuda"]
     overwrite: bool
+    allow: Names = []
 
 
 @dataclass(frozen=True)
-class Job:
-    """One file to make from another."""
+class Coded:
+    """One file that was made.
 
-    source: Path
-    target: Path
+    Args:
+        bpp: Bits per pixel of the ``.hpcm`` file.
+        pixels: Of the image.
+    """
+
+    bpp: float
+    pixels: int
 
 
-def compress(cfg: DictConfig) -> None:
-    """Code images into ``.hpcm`` files.
+def code_files(
+    cfg: DictConfig,
+    find: Callable[[Path], Sequence[Path]],
+    suffix: str,
+    code: Callable[[Codec, Path, Path], Coded],
+) -> None:
+    """Make a file from every input, and say what each took; one that cannot be used does not stop the others.
+
+    Args:
+        cfg: The program's config.
+        find: The inputs in a folder.
+        suffix: Of the files to make.
+        code: Makes the second file from the first.
 
     Raises:
-        UserError: Something that the user can mend; other images are coded all the same.
+        UserError: Something that the user can mend.
     """
     settings = check_settings(CodingSettings, plain(cfg))
-    source = _existing(settings.input)
-    jobs = _jobs(source, list_images(source) if source.is_dir() else [source], settings, SUFFIX)
-
-    def one(codec: Codec, job: Job) -> tuple[float, int]:
-        pixels = as_tensor(read_image(job.source))[None].to(settings.device)
-        image = write_hpcm(codec, pixels, job.target)
-        size = image.height * image.width
-        return 8 * job.target.stat().st_size / size, size
-
-    _run(settings, jobs, one)
-
-
-def decompress(cfg: DictConfig) -> None:
-    """Decode ``.hpcm`` files into PNG images.
-
-    Raises:
-        UserError: Something that the user can mend; other files are decoded all the same.
-    """
-    settings = check_settings(CodingSettings, plain(cfg))
-    source = _existing(settings.input)
-    found = sorted(source.rglob(f"*{SUFFIX}")) if source.is_dir() else [source]
-    if not found:
-        raise ConfigError(f"input must hold {SUFFIX} files, but {source} has none; check the path.")
-    jobs = _jobs(source, found, settings, ".png")
-
-    def one(codec: Codec, job: Job) -> tuple[float, int]:
-        x_hat = read_hpcm(codec, job.source)
-        write_png(x_hat, job.target)
-        pixels = x_hat.shape[-2] * x_hat.shape[-1]
-        return 8 * job.source.stat().st_size / pixels, pixels
-
-    _run(settings, jobs, one)
-
-
-def _existing(name: str) -> Path:
-    path = Path(name).expanduser()
-    if not name or not path.exists():
-        raise ConfigError(f"input must name a file or a folder that exists, got {name or 'nothing'}; check the path.")
-    return path
-
-
-def _jobs(source: Path, found: Sequence[Path], settings: CodingSettings, suffix: str) -> list[Job]:
-    """Targets with the names of their sources, in the same subfolders."""
-    if not settings.output:
-        raise ConfigError("output must name a folder, got nothing; . is the current one.")
-    output = Path(settings.output).expanduser()
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"output must name a folder, but {output} is a file; choose another.")
-    inside = [path.relative_to(source) if source.is_dir() else Path(path.name) for path in found]
-    targets = [path.with_suffix(suffix) for path in inside]
-    repeated = {target for target in targets if targets.count(target) > 1}
-    # Images that differ in their extension only keep it.
-    targets = [
-        path.with_name(path.name + suffix) if target in repeated else target
-        for path, target in zip(inside, targets, strict=True)
-    ]
-    jobs = [Job(path, output / target) for path, target in zip(found, targets, strict=True)]
-    for job in jobs:
-        if job.target.exists() and not settings.overwrite:
-            raise ConfigError(
-                f"output must not hold the files to write, but {job.target} exists; choose another or set "
-                "overwrite=true."
-            )
-    return jobs
-
-
-def _run(settings: CodingSettings, jobs: Sequence[Job], one: Callable[[Codec, Job], tuple[float, int]]) -> None:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device must be cpu, or cuda where there is a GPU, got 'cuda'.")
-    codec = load_codec(settings.codec).to(settings.device)
-    output = Path(settings.output).expanduser()
+    source = user_path(settings.input)
+    if not settings.input or not source.exists():
+        got = settings.input or "nothing"
+        raise ConfigError(f"input must name a file or a folder that exists, got {got}; check the path.")
+    inputs = list(find(source)) if source.is_dir() else [source]
+    names = target_names([path.relative_to(source) if source.is_dir() else Path(path.name) for path in inputs], suffix)
+    output = output_folder(settings.output, "the files to make", names, overwrite=settings.overwrite)
+    codec = load_codec(settings.codec, settings.allow).to(check_device(settings.device))
     output.mkdir(parents=True, exist_ok=True)
-    failed, bits, pixels, seconds = 0, 0.0, 0, 0.0
-    for job in tqdm(jobs, unit="image", disable=None if len(jobs) > 1 else True):
+    done: list[Coded] = []
+    seconds = 0.0
+    for path, target in tqdm(
+        [(path, output / name) for path, name in zip(inputs, names, strict=True)],
+        unit="image",
+        disable=None if len(inputs) > 1 else True,
+    ):
         started = time.perf_counter()
         try:
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            bpp, size = one(codec, job)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            coded = code(codec, path, target)
         except (UserError, OSError) as error:
-            if len(jobs) == 1:
+            if len(inputs) == 1:
                 with contextlib.suppress(OSError):  # it holds something else
                     output.rmdir()
                 raise
-            failed += 1
             with tqdm.external_write_mode():
                 log.error("skipped: %s", error)
             continue
         took = time.perf_counter() - started
-        bits, pixels, seconds = bits + bpp * size, pixels + size, seconds + took
+        seconds += took
+        done.append(coded)
         with tqdm.external_write_mode():
-            print(f"{job.target}: {bpp:.4f} bpp, {took:.2f} s")
-    done = len(jobs) - failed
-    if done > 1:
-        print(f"{done} images: {bits / pixels:.4f} bpp of all pixels, {seconds / done:.2f} s each")
-    if failed:
-        raise CodingError(f"All files must be readable, but {failed} of {len(jobs)} were skipped; see above.")
+            print(f"{target}: {coded.bpp:.4f} bpp, {took:.2f} s")
+    if len(done) > 1:
+        bpp = sum(c.bpp * c.pixels for c in done) / sum(c.pixels for c in done)
+        print(f"{len(done)} images: {bpp:.4f} bpp of all pixels, {seconds / len(done):.2f} s each")
+    if failed := len(inputs) - len(done):
+        raise CodingError(f"All files must be readable, but {failed} of {len(inputs)} were skipped; see above.")
+
+
+def target_names(names: Sequence[Path], suffix: str) -> list[Path]:
+    """Names like those given, with another suffix; where two would be the same they keep their own besides.
+
+    Example:
+        >>> [name.as_posix() for name in target_names([Path("a.png"), Path("a.bmp"), Path("in/b.png")], ".hpcm")]
+        ['a.png.hpcm', 'a.bmp.hpcm', 'in/b.hpcm']
+    """
+    targets = [name.with_suffix(suffix) for name in names]
+    return [
+        name.with_name(name.name + suffix) if targets.count(target) > 1 else target
+        for name, target in zip(names, targets, strict=True)
+    ]

@@ -8,12 +8,13 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
 from hpcm_spectral.build import count_parameters
-from hpcm_spectral.config import check_settings, plain
+from hpcm_spectral.cli.outputs import output_folder
+from hpcm_spectral.config import Names, check_settings, plain
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.models import save_codec
 from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS
 from hpcm_spectral.models.registry import build_codec
-from hpcm_spectral.models.sources import CodecSource, read_source, user_path
+from hpcm_spectral.models.sources import CodecSource, read_source
 
 
 class ConvertSettings(BaseModel):
@@ -25,7 +26,7 @@ class ConvertSettings(BaseModel):
     output: str
     overwrite: bool
     arguments: dict[str, Any]
-    allow: list[str]
+    allow: Names = []
 
 
 def convert(cfg: DictConfig) -> None:
@@ -35,15 +36,7 @@ def convert(cfg: DictConfig) -> None:
         UserError: The checkpoint holds no codec, or the folder holds one already.
     """
     settings = check_settings(ConvertSettings, plain(cfg))
-    output = user_path(settings.output)
-    existing = [name for name in (DESCRIPTION, WEIGHTS) if (output / name).exists()]
-    if not settings.output:
-        raise ConfigError("output must name a folder, got nothing; . is the current one.")
-    if existing and not settings.overwrite:
-        raise ConfigError(
-            f"output must be a folder without a codec, but {output} has {' and '.join(existing)}; choose another, or "
-            "replace it with overwrite=true."
-        )
+    output = output_folder(settings.output, "a codec", (DESCRIPTION, WEIGHTS), overwrite=settings.overwrite)
     source = read_source(settings.checkpoint, "checkpoint", settings.allow)
     weights = replace(source.weights, arguments=_completed(source, settings.arguments))
     codec = build_codec(weights, settings.allow)

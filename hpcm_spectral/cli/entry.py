@@ -1,28 +1,36 @@
-"""Entry points: Hydra composes the config, errors that a user can mend end with one sentence and status 2."""
+"""Entry points: Hydra composes the config, errors that a user can mend end with one sentence and status 2.
 
-import importlib
+The programs' own modules are imported once their config is composed, so that Hydra's flags (--help, --cfg) need not
+wait for torch.
+"""
+
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hpcm_spectral.cli.command_line import CommandLine, config_folder, value_of
 from hpcm_spectral.cli.hydra_errors import describe
 from hpcm_spectral.cli.positionals import as_list_override, as_overrides
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.runs.folder import run_folder_for
 from hpcm_spectral.runs.saved_config import with_saved_overrides
 from hpcm_spectral.sweeps.launchers import refuse_missing
-from hpcm_spectral.sweeps.names import job_folder, with_sweep_names
+from hpcm_spectral.sweeps.names import job_folder, sweep_names
+from hpcm_spectral.sweeps.session import SweepSession, conclude
+
+__all__ = ["benchmark", "compress", "config_folder", "convert_checkpoint", "decompress", "evaluate", "report", "train"]
 
 log = logging.getLogger("hpcm_spectral")
 # Here, as the processes of a launcher import this module, too, before they compose a config.
@@ -30,85 +38,134 @@ OmegaConf.register_new_resolver("hpcm_run_folder", run_folder_for, replace=True)
 OmegaConf.register_new_resolver("hpcm_job_folder", job_folder, replace=True)
 # The launchers' options here go by their plugins' own names, which Hydra has announced to refuse since its version 1.1.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+# Hydra copies the one store of its plugins' configs a hundred times for --help, half a second; reading it copies, too.
+ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
+Program = Callable[[DictConfig], Any]
 FULL_ERROR, TRACEBACK = "HYDRA_FULL_ERROR", "HPCM_SPECTRAL_TRACEBACK"
-
-
-def config_folder() -> Path:
-    """Where the config lies: in the package when installed from a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    packaged = package / "conf"
-    return packaged if packaged.is_dir() else package.parent / "conf"
 
 
 def train() -> None:
     """``scripts/train.py``: train a codec, or many in a sweep, which ends with a table of its jobs."""
+
+    def load() -> Program:
+        from hpcm_spectral.cli.train import train_codec
+
+        return train_codec
+
     try:
-        _run_program("train", "hpcm_spectral.cli.train", "train_codec", adapt=_name_sweep)
+        _run_program("train", load, _prepare_training)
     finally:
-        status = _conclude_sweep()
-    if status:
-        sys.exit(status)
+        done = conclude(SweepSession.close())
+    if not done:
+        sys.exit(1)
 
 
-def _name_sweep(arguments: list[str]) -> list[str]:
-    refuse_missing(arguments)
-    return with_sweep_names(with_saved_overrides(arguments), config_folder())
-
-
-def _conclude_sweep() -> int:
-    """Print the table of the sweep that has ended, if it was one; returns 1 if it is to be run again."""
-    session = sys.modules.get("hpcm_spectral.sweeps.table")
-    folder = session.SweepSession.close() if session else None
-    if session is None or folder is None:
-        return 0
-    records = session.settle(folder)
-    if not records:
-        return 0
-    left = session.undone(records)
-    print(f"\n{session.sweep_table(folder, records)}\n")
-    state = f"{len(left)} of them not done; the same command goes on with those" if left else "all done"
-    print(f"{folder}: {len(records)} job{'s' if len(records) > 1 else ''}, {state}", flush=True)
-    return 1 if left else 0
+def _prepare_training(line: CommandLine) -> None:
+    """Add what a run that goes on was started with, and what names a sweep and its jobs."""
+    refuse_missing(line.words)
+    _add_conf_beside(line)
+    if not line.flags.multirun:
+        line.words = with_saved_overrides(line.words)
+    overrides = line.overrides()
+    mode, name, experiment = (value_of(overrides, key) for key in ("hydra.mode", "sweep.name", "experiment"))
+    if experiment is not None:
+        try:
+            config = line.compose("train", [f"experiment={experiment}"])
+        except (HydraException, OmegaConfBaseException, ValueError):
+            return  # Hydra itself will say what is wrong
+        mode = mode or (config.hydra.mode and config.hydra.mode.name)
+        name = name or config.sweep.name
+    if line.flags.multirun or mode == "MULTIRUN":
+        line.words += sweep_names(overrides, named=name is not None)
 
 
 def benchmark() -> None:
     """``scripts/benchmark.py``: measure two things side by side."""
-    _run_program("benchmark", "hpcm_spectral.cli.benchmark", "run_benchmark")
+
+    def load() -> Program:
+        from hpcm_spectral.cli.benchmark import run_benchmark
+
+        return run_benchmark
+
+    _run_program("benchmark", load, _add_conf_beside)
 
 
 def compress() -> None:
     """``scripts/compress.py``: code images into files."""
-    _run_program("compress", "hpcm_spectral.cli.coding", "compress")
+
+    def load() -> Program:
+        from hpcm_spectral.cli.compress import run_compression
+
+        return run_compression
+
+    _run_program("compress", load)
 
 
 def decompress() -> None:
     """``scripts/decompress.py``: decode files into images."""
-    _run_program("decompress", "hpcm_spectral.cli.coding", "decompress")
+
+    def load() -> Program:
+        from hpcm_spectral.cli.decompress import run_decompression
+
+        return run_decompression
+
+    _run_program("decompress", load)
 
 
 def evaluate() -> None:
     """``scripts/evaluate.py``: measure codecs on files of a folder of images."""
-    _run_program("evaluate", "hpcm_spectral.cli.evaluate", "run_evaluation")
+
+    def load() -> Program:
+        from hpcm_spectral.cli.evaluate import run_evaluation
+
+        return run_evaluation
+
+    _run_program("evaluate", load)
 
 
 def convert_checkpoint() -> None:
     """``scripts/convert_checkpoint.py``: turn a checkpoint into an exported codec."""
-    _run_program("convert_checkpoint", "hpcm_spectral.cli.convert_checkpoint", "convert", ("checkpoint", "output"))
+
+    def load() -> Program:
+        from hpcm_spectral.cli.convert_checkpoint import convert
+
+        return convert
+
+    def prepare(line: CommandLine) -> None:
+        line.words = as_overrides(line.words, ("checkpoint", "output"), _settings("convert_checkpoint"))
+
+    _run_program("convert_checkpoint", load, prepare)
 
 
 def report() -> None:
     """``scripts/report.py``: compare runs."""
-    _run_program("report", "hpcm_spectral.cli.report", "report", "runs")
+
+    def load() -> Program:
+        from hpcm_spectral.cli.report import run_report
+
+        return run_report
+
+    def prepare(line: CommandLine) -> None:
+        line.words = as_list_override(line.words, "runs", _settings("report"))
+
+    _run_program("report", load, prepare)
+
+
+def _settings(config_name: str) -> list[str]:
+    return [str(name) for name in OmegaConf.load(config_folder() / f"{config_name}.yaml")]
+
+
+def _add_conf_beside(line: CommandLine) -> None:
+    if folder := line.add_conf_beside():
+        log.info("configs are looked for in %s, too", folder)
 
 
 def _run_program(
     config_name: str,
-    module: str,
-    function: str,
-    paths: str | Sequence[str] = (),
-    adapt: Callable[[list[str]], list[str]] = list,
+    load: Callable[[], Program],
+    prepare: Callable[[CommandLine], None] = lambda line: None,
 ) -> None:
-    """Run a program; paths on its command line stand for the settings ``paths``, or all for the one it names."""
+    """Have Hydra compose a config for the program that is then loaded; ``prepare`` first adapts the command line."""
     _set_up_output()
     main_process = os.getpid()
     # Further processes of a training on several devices inherit the environment: what the user wanted must survive.
@@ -120,9 +177,8 @@ def _run_program(
         if os.getpid() != main_process:
             # A launcher's process: several jobs may write to the same terminal.
             _set_up_output(f"[{HydraConfig.get().job.num}] ")
-        # Imported here, so that Hydra's own flags (--help, --cfg) need not wait for torch.
         try:
-            program = getattr(importlib.import_module(module), function)
+            program = load()
             _quieten_lightning()
             return program(cfg)
         except (UserError, OSError) as error:
@@ -131,21 +187,17 @@ def _run_program(
                 raise
             _stop(str(error) if isinstance(error, UserError) else _describe_os_error(error))
 
-    program: Callable[[], Any] = hydra.main(
-        version_base="1.3", config_path=str(config_folder()), config_name=config_name
-    )(task)
+    line = CommandLine.parse(sys.argv[1:])
     try:
-        if paths:
-            settings = OmegaConf.load(config_folder() / f"{config_name}.yaml").keys()
-            convert = as_list_override if isinstance(paths, str) else as_overrides
-            sys.argv[1:] = convert(sys.argv[1:], paths, [str(name) for name in settings])  # type: ignore[arg-type]
-        sys.argv[1:] = adapt(sys.argv[1:])
-        _refuse_empty_groups(sys.argv[1:])
-        program()
+        prepare(line)
+        _refuse_empty_groups(line)
+        # Where Lightning starts further processes, it is with these.
+        sys.argv[1:] = line.arguments()
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
-        _stop(str(error) if isinstance(error, UserError) else describe(error, config_folder(), config_name))
+        _stop(str(error) if isinstance(error, UserError) else describe(error, line, config_name))
     except BrokenPipeError:  # the reader, such as head, has had enough
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         sys.exit(141)
@@ -158,11 +210,11 @@ def _run_program(
         sys.exit(130)
 
 
-def _refuse_empty_groups(arguments: list[str]) -> None:
+def _refuse_empty_groups(line: CommandLine) -> None:
     """Hydra has no sentence for a group that is set to nothing, only a traceback."""
-    for argument in arguments:
-        group, given, option = argument.partition("=")
-        if given and option.strip("'\"") in ("", "null") and (config_folder() / group).is_dir():
+    for word in line.words:
+        group, given, option = word.partition("=")
+        if given and option.strip("'\"") in ("", "null") and line.is_group(group):
             raise ConfigError(f"{group} must name an option of its group, got {option or 'nothing'}; leave it out.")
 
 
@@ -182,7 +234,7 @@ def _set_up_output(prefix: str = "") -> None:
     log.setLevel(logging.INFO)
     log.propagate = False
     # It prints the reason of a failed import, which the error's sentence tells.
-    logging.getLogger("hydra").setLevel(logging.CRITICAL)
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
     # W&B would announce itself in several lines; where its files are is said in one.
     os.environ.setdefault("WANDB_SILENT", "true")
 

@@ -1,6 +1,5 @@
 """Evaluate codecs: encode a folder of images to files, decode them, measure, compare with published curves."""
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -13,7 +12,8 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
-from hpcm_spectral.config import check_settings, plain
+from hpcm_spectral.cli.outputs import output_folder
+from hpcm_spectral.config import Names, check_settings, plain
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.evaluation import (
     CodecScore,
@@ -29,7 +29,8 @@ from hpcm_spectral.evaluation.results import RESULTS
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
 from hpcm_spectral.metrics.bd_rate import MIN_POINTS
 from hpcm_spectral.models import load_codec
-from hpcm_spectral.models.files import DESCRIPTION, read_codec
+from hpcm_spectral.models.files import read_codec, read_description
+from hpcm_spectral.ops.devices import check_device
 from hpcm_spectral.reports.rate_distortion import write_rate_distortion
 from hpcm_spectral.reports.reference_curves import Comparison, Curve, References, compare, read_references, sentences
 from hpcm_spectral.runs.provenance import describe_run, write_sessions
@@ -53,6 +54,7 @@ class EvaluationSettings(BaseModel):
     device: Literal["cpu", "cuda"]
     on_error: Literal["skip", "raise"]
     output: str
+    allow: Names = []
 
 
 def run_evaluation(cfg: DictConfig) -> None:
@@ -62,14 +64,13 @@ def run_evaluation(cfg: DictConfig) -> None:
         UserError: Something that the user can mend.
     """
     settings = check_settings(EvaluationSettings, plain(cfg))
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device must be cpu, or cuda where there is a GPU, got 'cuda'.")
-    output = _fresh_output(settings.output)
+    check_device(settings.device)
+    output = output_folder(settings.output, "an evaluation", [RESULTS])
     codecs = _codec_folders(settings.codec)
     images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
     # Each is read once before the first is measured, which can take hours.
-    descriptions = {label: _description(folder) for label, folder in codecs.items()}
-    scores = _score(codecs, images, output, settings.device)
+    descriptions = {label: _description(folder, settings.allow) for label, folder in codecs.items()}
+    scores = _score(codecs, images, output, settings)
 
     name = settings.name or _curve_name(descriptions)
     results = curve(scores)
@@ -98,15 +99,6 @@ def run_evaluation(cfg: DictConfig) -> None:
     _conclude(scores, images, comparisons, note, output)
 
 
-def _fresh_output(output: str) -> Path:
-    if not output.strip():
-        raise ConfigError("output must name a folder, got nothing; . is the current one.")
-    folder = Path(output).expanduser()
-    if (folder / RESULTS).exists():
-        raise ConfigError(f"output must name a new folder, but {folder} already holds {RESULTS}; choose another.")
-    return folder
-
-
 def _codec_folders(codec: str | list[str]) -> dict[str, Path]:
     """The codecs by label: the folder's name, with as much of its parents as tells all apart."""
     given = [codec] if isinstance(codec, str) else codec
@@ -123,14 +115,14 @@ def _codec_folders(codec: str | list[str]) -> dict[str, Path]:
     return dict(zip(labels, folders, strict=True))
 
 
-def _description(folder: Path) -> dict[str, Any]:
+def _description(folder: Path, allow: Sequence[str]) -> dict[str, Any]:
     """What an exported codec says of itself.
 
     Raises:
         CheckpointError: It is none, or is damaged.
     """
-    read_codec(folder)
-    content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    read_codec(folder, allow)
+    content = read_description(folder)
     return {"name": content["name"], "training": content.get("training")}
 
 
@@ -141,15 +133,19 @@ def _curve_name(descriptions: dict[str, dict[str, Any]]) -> str:
     return f"{names.pop()}, {len(descriptions)} codecs" if len(names) == 1 else f"{len(descriptions)} codecs"
 
 
-def _score(codecs: dict[str, Path], images: EvaluationImages, output: Path, device: str) -> list[CodecScore]:
+def _score(
+    codecs: dict[str, Path], images: EvaluationImages, output: Path, settings: EvaluationSettings
+) -> list[CodecScore]:
     """Score every codec; the points in the order of their rates."""
-    log.info("%d codec%s, %d images of %s, on %s", len(codecs), _s(codecs), len(images.paths), images.title, device)
+    log.info(
+        "%d codec%s, %d images of %s, on %s", len(codecs), _s(codecs), len(images.paths), images.title, settings.device
+    )
     scores = []
     total = len(codecs) * len(images.paths)
     with tqdm(total=total, unit="image", disable=None) as bar:
         for label, folder in codecs.items():
             bar.set_description(label)
-            codec = load_codec(folder).to(device)
+            codec = load_codec(folder, settings.allow).to(settings.device)
             scores.append(CodecScore(label, tuple(score_codec(codec, images, output / BITSTREAMS / label, bar.update))))
     return sorted(scores, key=lambda score: score.mean("bpp") or 0.0)
 
@@ -191,7 +187,7 @@ def _conclude(
     output: Path,
 ) -> None:
     print(table(scores))
-    print("means over the images; bpp is of the whole files, real/est. of the strings of y and z; MS-SSIM also in dB")
+    print("means over the images; bpp is of the whole files, real/est. of the strings; MS-SSIM also in dB")
     if comparisons:
         print("\nBD-rate, negative where this curve needs fewer bits:")
     for sentence in sentences(comparisons):

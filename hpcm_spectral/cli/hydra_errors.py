@@ -1,97 +1,129 @@
-"""Hydra's errors as one sentence: the key, what it got, what fits."""
+"""Hydra's errors as one sentence: the key, what it got, what fits.
 
+What is wrong is found by holding the overrides against the config groups and the composed config, as Hydra's errors
+say it in words only.
+"""
+
+import contextlib
 import difflib
-import re
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hpcm_spectral.cli.command_line import CommandLine, key_of
 
-def describe(error: Exception, config_folder: Path, config_name: str) -> str:
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+def describe(error: Exception, line: CommandLine, config_name: str) -> str:
     """One sentence for an error of Hydra or OmegaConf.
 
     Args:
         error: What was raised while composing or reading the config.
-        config_folder: Where the config lies.
-        config_name: Its name, to find keys that resemble a mistyped one.
+        line: The command line, as Hydra got it.
+        config_name: Of the program's config.
     """
-    text = str(error)
     if isinstance(error, OverrideParseException):
         return (
-            f"An override must read key=value, got {error.override!r}: {_first_sentence(error.message)}; "
+            f"An override must read key=value, got {error.override!r}: {_first_sentence(error)}; "
             "quote special characters: 'key=\"value\"'."
         )
-    if match := re.search(r"(?:In '.+?': )?Could not find '([^']+?)'", text):
-        return _missing_option(match[1], text, error, config_folder)
-    if match := re.search(r"Could not append to config\. An item is already at '([^']+)'", text):
-        return f"{match[1]} is a setting already, got it with a +; leave out the +."
-    if match := re.search(r"Could not delete from config\. (?:The value of )?'([^']+)'", text):
-        return f"{match[1]} cannot be deleted, got it with a ~; set it to another value."
-    if match := re.search(r"Could not (?:override|append|delete|use) '?([^'\s]+)'?", text):
-        return _unknown_key(match[1].split("=")[0].lstrip("+~"), config_folder, config_name)
-    if "BasicSweeper does not support sweep type" in text:
-        return "A sweep must list its values, got an interval; list them, or search it with hydra/sweeper=optuna."
-    if match := re.search(r"Multiple values for ([^.\s]+)", text):
-        return f"{match[1]} must be chosen once, got several; separate values by commas only with --multirun."
-    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        key = match[1].split("=")[0]
-        return f"{key} lists several values, which needs --multirun (-m); quote it if the comma is part of it."
-    key = getattr(error, "full_key", None)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        options = error.options or ()
+        close = difflib.get_close_matches(option, options, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "."
+        return f"{group or 'config'} must be one of {', '.join(options) or 'the known files'}, got {option}{hint}"
+    if isinstance(error, HydraException) and (found := _Overrides(line, config_name).first_problem()):
+        return found
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    sentence = _first_sentence(str(cause))
-    return f"{key} cannot be used: {sentence}." if key else f"{sentence}."
+    key = cause.full_key if isinstance(cause, OmegaConfBaseException) else None
+    return f"{key} cannot be used: {_first_sentence(cause)}." if key else f"{_first_sentence(cause)}."
 
 
-def _missing_option(name: str, text: str, error: Exception, config_folder: Path) -> str:
-    group, _, option = name.rpartition("/")
-    options = getattr(error, "options", None) if isinstance(error, MissingConfigException) else None
-    options = options or re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-    if not options and (config_folder / group).is_dir():
-        options = sorted(path.stem for path in (config_folder / group).glob("*.yaml"))
-    close = difflib.get_close_matches(option, options, n=1)
-    hint = f"; did you mean {close[0]}?" if close else "."
-    return f"{group or 'config'} must be one of {', '.join(options) or 'the known files'}, got {option}{hint}"
+class _Overrides:
+    """The overrides of a command line beside what the config knows."""
+
+    def __init__(self, line: CommandLine, config_name: str) -> None:
+        self.line = line
+        self.given = line.overrides()
+        self.config = self._composed(line, config_name)
+        self.known = list(_keys(OmegaConf.to_container(self.config)))  # type: ignore[arg-type]
+        self.sweeps = line.flags.multirun or self._value("hydra.mode") is RunMode.MULTIRUN
+
+    def _composed(self, line: CommandLine, config_name: str) -> DictConfig:
+        # The groups as chosen, as their options have settings of their own; as by default if they do not fit.
+        given = (o for o in self.given if line.is_group(key_of(o)) and not (o.is_sweep_override() or _edits(o)))
+        for choices in ([str(o.input_line) for o in given], []):
+            with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
+                return line.compose(config_name, choices)
+        return DictConfig({})
+
+    def _value(self, key: str) -> Any:
+        return OmegaConf.select(self.config, key, throw_on_missing=False)
+
+    def first_problem(self) -> str | None:
+        """The first override that the config cannot take, as a sentence; None if there is none."""
+        return next(filter(None, map(self._problem, self.given)), None) if self.known else None
+
+    def _problem(self, override: Override) -> str | None:
+        key, value = key_of(override), override.value()
+        if override.is_sweep_override() and not self.sweeps:
+            return f"{key} lists several values, which needs --multirun (-m); quote it if the comma is part of it."
+        if override.is_interval_sweep() and self._value("hydra.sweeper._target_") == BASIC_SWEEPER:
+            return "A sweep must list its values, got an interval; list them, or search it with hydra/sweeper=optuna."
+        if override.is_delete():
+            there = key in self.known_groups() or (self._value(key) is not None and value in (None, self._value(key)))
+            return None if there else f"{key} cannot be deleted, got it with a ~; set it to another value."
+        if override.is_add():
+            if key in self.known_groups():
+                return f"{key} must be chosen once, got several; separate values by commas only with --multirun."
+            twice = self._value(key) is not None and not isinstance(value, dict | list)
+            return f"{key} is a setting already, got it with a +; leave out the +." if twice else None
+        if override.is_force_add() or key in self.known or key in self.known_groups():
+            return None
+        return self._unknown(key)
+
+    def known_groups(self) -> set[str]:
+        """The groups of which the config has a choice."""
+        return set(self._value("hydra.runtime.choices") or ())
+
+    def _unknown(self, key: str) -> str:
+        group, _, inner = key.partition(".")
+        if inner == "_target_":
+            return f"{key} is not a setting while {group} is off; add it with +{key}=VALUE."
+        if not any(name.startswith(f"{group}.") for name in self.known):
+            for path in self._options(group):
+                if inner.split(".")[0] in OmegaConf.load(path):
+                    return f"{key} is not a setting while {group} is off; choose {group}={path.stem}."
+        own = [name for name in self.known if not name.startswith("hydra.")]
+        close = difflib.get_close_matches(key, own, n=1, cutoff=0.6)
+        hint = (
+            f"did you mean {close[0]}?" if close else "--cfg job shows them all; +key=value adds an option of a class."
+        )
+        return f"{key} is not a setting; {hint}"
+
+    def _options(self, group: str) -> Iterator[Path]:
+        for folder in self.line.folders():
+            yield from sorted((folder / group).glob("*.yaml"))
 
 
-def _unknown_key(key: str, config_folder: Path, config_name: str) -> str:
-    group, _, inner = key.partition(".")
-    if inner == "_target_":
-        return f"{key} is not a setting while {group} is off; add it with +{key}=VALUE."
-    known = _known_keys(config_folder, config_name)
-    if not any(name.startswith(f"{group}.") for name in known):
-        for path in sorted((config_folder / group).glob("*.yaml")):
-            if inner.split(".")[0] in OmegaConf.load(path):
-                return f"{key} is not a setting while {group} is off; choose {group}={path.stem}."
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    hint = f"did you mean {close[0]}?" if close else "--cfg job shows them all; +key=value adds an option of a class."
-    return f"{key} is not a setting; {hint}"
+def _edits(override: Override) -> bool:
+    return override.is_delete() or override.is_add() or override.is_force_add()
 
 
-def _known_keys(config_folder: Path, config_name: str) -> list[str]:
-    GlobalHydra.instance().clear()
-    # The groups as chosen: their options have settings of their own.
-    choices = [word for word in sys.argv[1:] if (config_folder / word.partition("=")[0]).is_dir()]
-    try:
-        with initialize_config_dir(str(config_folder), version_base="1.3"):
-            return _flatten(OmegaConf.to_container(compose(config_name, choices)))  # type: ignore[arg-type]
-    except (HydraException, OmegaConfBaseException, ValueError):
-        return []
-
-
-def _flatten(node: dict[str, Any], prefix: str = "") -> list[str]:
-    keys: list[str] = []
+def _keys(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, child in node.items():
-        keys.append(f"{prefix}{key}")
+        yield f"{prefix}{key}"
         if isinstance(child, dict):
-            keys += _flatten(child, f"{prefix}{key}.")
-    return keys
+            yield from _keys(child, f"{prefix}{key}.")
 
 
-def _first_sentence(text: str) -> str:
-    return (text.strip() or "it is malformed").splitlines()[0].rstrip(".")
+def _first_sentence(error: Exception) -> str:
+    return (str(error).strip() or "it is malformed").splitlines()[0].rstrip(".")

@@ -7,58 +7,52 @@ from pathlib import Path
 
 from hpcm_spectral.errors import ConfigError
 
-# Hydra's own options that take the next word.
-_TAKES_A_WORD = {
-    *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir"),
-    *("-i", "--info", "--experimental-rerun"),
-}
 
-
-def as_overrides(arguments: Sequence[str], names: Sequence[str], settings: Collection[str]) -> list[str]:
-    """Command-line arguments with paths turned into overrides.
+def as_overrides(words: Sequence[str], names: Sequence[str], settings: Collection[str]) -> list[str]:
+    """Words of a command line with paths turned into overrides.
 
     >>> as_overrides(["a b.pth.tar", "out=1/", "overwrite=true"], ["checkpoint", "output"], ["output", "overwrite"])
     ["checkpoint='a b.pth.tar'", "output='out=1/'", 'overwrite=true']
 
     Args:
-        arguments: What came after the program's name.
+        words: What came after the program's name, without Hydra's flags.
         names: The settings that the paths stand for, in their order.
         settings: The program's settings; KEY=VALUE with another KEY is a path, unless it looks like a slip.
 
     Raises:
         ConfigError: There are more paths than names.
     """
-    paths, rest = _paths_and_rest(arguments, settings)
+    paths, rest = _paths_and_rest(words, settings)
     if len(paths) > len(names):
         raise ConfigError(
             f"{' and '.join(names)} must be {len(names)} paths, got {len(paths)}; quote one that has spaces."
         )
     # A setting that is given by name leaves the paths to the others.
-    free = [name for name in names if not any(argument.startswith(f"{name}=") for argument in rest)]
+    free = [name for name in names if not any(word.startswith(f"{name}=") for word in rest)]
     if len(paths) > len(free):
         raise ConfigError(f"{names[0]} and {names[-1]} must be given once each, got {paths[-1]} besides.")
     return [f"{name}={quoted(path)}" for name, path in zip(free, paths, strict=False)] + rest
 
 
-def as_list_override(arguments: Sequence[str], name: str, settings: Collection[str]) -> list[str]:
-    """Command-line arguments with any number of paths turned into one override, and values with = quoted.
+def as_list_override(words: Sequence[str], name: str, settings: Collection[str]) -> list[str]:
+    """Words of a command line with any number of paths turned into one override, and values with = quoted.
 
     >>> as_list_override(["runs/a", "runs/b c", "baseline=phase1=off"], "runs", ["runs", "baseline"])
     ["runs=['runs/a','runs/b c']", "baseline='phase1=off'"]
 
     Args:
-        arguments: What came after the program's name.
+        words: What came after the program's name, without Hydra's flags.
         name: The setting that the paths stand for.
         settings: As in `as_overrides`.
 
     Raises:
         ConfigError: The setting is given by name besides.
     """
-    paths, rest = _paths_and_rest(arguments, settings)
-    rest = [_with_quoted_value(argument, settings) for argument in rest]
+    paths, rest = _paths_and_rest(words, settings)
+    rest = [_with_quoted_value(word, settings) for word in rest]
     if not paths:
         return rest
-    if any(argument.startswith(f"{name}=") for argument in rest):
+    if any(word.startswith(f"{name}=") for word in rest):
         raise ConfigError(f"{name} must be given once, got {paths[0]} besides; list all in {name}=[A,B].")
     return [f"{name}=[{','.join(map(quoted, paths))}]", *rest]
 
@@ -69,15 +63,9 @@ def _with_quoted_value(argument: str, settings: Collection[str]) -> str:
     return f"{key}={quoted(value)}" if key in settings and "=" in value and value[0] not in "'\"[" else argument
 
 
-def _paths_and_rest(arguments: Sequence[str], settings: Collection[str]) -> tuple[list[str], list[str]]:
-    rest: list[str] = []
-    paths: list[str] = []
-    takes_next = False
-    for argument in arguments:
-        is_path = not (takes_next or argument.startswith(("-", "~", "+")) or _is_override(argument, settings))
-        takes_next = argument in _TAKES_A_WORD
-        (paths if is_path else rest).append(argument)
-    return paths, rest
+def _paths_and_rest(words: Sequence[str], settings: Collection[str]) -> tuple[list[str], list[str]]:
+    rest = [word for word in words if word.startswith(("~", "+")) or _is_override(word, settings)]
+    return [word for word in words if word not in rest], rest
 
 
 def quoted(text: str) -> str:

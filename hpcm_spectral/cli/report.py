@@ -2,13 +2,12 @@
 
 import logging
 from datetime import datetime
-from pathlib import Path
 
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
+from hpcm_spectral.cli.outputs import output_folder
 from hpcm_spectral.config import check_settings, plain
-from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.reports.comparison import check_output, compare_runs, write_report
 
 log = logging.getLogger("hpcm_spectral")
@@ -27,16 +26,14 @@ class ReportSettings(BaseModel):
     overwrite: bool
 
 
-def report(cfg: DictConfig) -> None:
+def run_report(cfg: DictConfig) -> None:
     """Read, compare, write, and say what was left out.
 
     Raises:
         UserError: Something that the user can mend.
     """
     settings = check_settings(ReportSettings, plain(cfg))
-    if not settings.output.strip():
-        raise ConfigError("output must name a folder, got nothing.")
-    output = Path(settings.output).expanduser()
+    output = output_folder(settings.output)
     check_output(output, overwrite=settings.overwrite)
     given = settings.runs if isinstance(settings.runs, list) else [settings.runs]
     baseline = None if settings.baseline is None else str(settings.baseline)

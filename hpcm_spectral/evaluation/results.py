@@ -11,6 +11,7 @@ from typing import Any
 
 from hpcm_spectral.evaluation.score import ImageScore
 from hpcm_spectral.files import write_text
+from hpcm_spectral.tables import text_table
 
 RESULTS, PER_IMAGE = "results.json", "per_image.csv"
 DESCRIPTION = "bpp: whole .hpcm files; PSNR and MS-SSIM: decoded from them, rounded to 8 bits; means over the images"
@@ -116,7 +117,8 @@ def table(codecs: Sequence[CodecScore]) -> str:
     """The means as text, a line per codec."""
     names = list(dict.fromkeys(name for codec in codecs for name in codec.images[0].string_bytes))
     headings = ("bpp", *(f"of {name}" for name in names), "estimated", "real/est.", "PSNR dB", "MS-SSIM", "dB")
-    rows: list[tuple[str, ...]] = [("", *headings, "encode s", "decode s")]
+    headings += ("encode s", "decode s")
+    rows = []
     for codec in codecs:
         mean = codec.mean
         strings = sum(mean(f"bpp-{name}") or 0.0 for name in names)
@@ -133,12 +135,7 @@ def table(codecs: Sequence[CodecScore]) -> str:
                 _number(mean("decoding_time"), 3),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for label, *cells in rows:
-        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join((label.ljust(widths[0]), *numbers)))
-    return "\n".join(lines)
+    return text_table(("", *headings), rows)
 
 
 def _number(value: float | None, digits: int) -> str:

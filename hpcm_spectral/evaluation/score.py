@@ -15,6 +15,7 @@ from hpcm_spectral.errors import CodingError
 from hpcm_spectral.evaluation.datasets import EvaluationImages
 from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_hpcm
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
+from hpcm_spectral.ops.devices import synchronize
 from hpcm_spectral.ops.reproducible import reproducible
 
 Made = TypeVar("Made")
@@ -133,9 +134,3 @@ def timed(device: torch.device, make: Callable[[], Made]) -> tuple[Made, float]:
     made = make()
     synchronize(device)
     return made, time.perf_counter() - start
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has finished what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

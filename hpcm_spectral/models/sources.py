@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from hpcm_spectral.errors import CheckpointError
+from hpcm_spectral.files import user_path
 from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS, read_codec
 from hpcm_spectral.models.registry import FAMILIES, check_name, checked_weights, family_of, outline, translate
 from hpcm_spectral.models.weights import CodecWeights, array_shape
@@ -82,14 +83,6 @@ def read_source(setting: str, name: str, allow: Collection[str] = ()) -> CodecSo
             )
         path = found
     return _from_checkpoint(path, _read(path), allow)
-
-
-def user_path(text: str) -> Path:
-    """A path as the user wrote it, with ~ for the home folder."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # a name that starts with ~ but is nobody's
-        return Path(text)
 
 
 def _read(path: Path) -> Any:

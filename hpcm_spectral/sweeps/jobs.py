@@ -15,7 +15,8 @@ from hpcm_spectral.errors import ConfigError, RefusedError, UserError
 from hpcm_spectral.runs.folder import CONFIG, TRAIN_LOG, hold
 from hpcm_spectral.runs.saved_config import check_same_run
 from hpcm_spectral.runs.summary import read_summary, write_summary
-from hpcm_spectral.sweeps.records import REPLACED, JobRecord, Outcome
+from hpcm_spectral.sweeps.processes import JobFailedError, needs_processes, slurm_session, task_rank, train_apart
+from hpcm_spectral.sweeps.records import REPLACED, JobRecord, Outcome, await_record
 
 log = logging.getLogger("hpcm_spectral")
 DONE = ("finished", "pruned")
@@ -24,12 +25,14 @@ FREE_IN_SWEEPS = (
     *("resume", "sweep", "logger", "diagnostics"),
     *("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.log_every_n_steps"),
 )
+Train = Callable[[DictConfig, Path, str | None], dict[str, Any]]
 
 
-def run_job(
-    cfg: DictConfig, folder: Path, num: int, train: Callable[[DictConfig, Path, str | None], dict[str, Any]]
-) -> float:
+def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
     """Train a job unless its folder shows that it is done.
+
+    Of several tasks that a scheduler started for the job the first one does this; the others join the training that it
+    begins on SLURM, and have nothing to do elsewhere, where the training's processes are Lightning's.
 
     Args:
         cfg: The job's config.
@@ -42,16 +45,27 @@ def run_job(
         The least ``val/loss``, for sweepers that choose by it; NaN if the job failed or was refused, which its record
         tells, as an error would end the sweep.
     """
-    started, mine = time.monotonic(), not (folder / CONFIG).exists()
+    session = slurm_session()
+    if task_rank() > 0:
+        if session is not None:
+            decided = await_record(folder.parent, num, session)
+            if decided.outcome == "running":
+                train(cfg, folder, decided.resume)
+        return float("nan")
+    started, before = time.monotonic(), read_summary(folder)
+    mine = not (folder / CONFIG).exists()
+    resume: str | None = None
 
-    def note(outcome: Outcome, text: str = "") -> None:
-        JobRecord(num, folder.name, outcome, round(time.monotonic() - started, 1), text).write(folder.parent)
+    def note(outcome: Outcome, text: str = "", *, decided: bool = True) -> None:
+        seconds = round(time.monotonic() - started, 1)
+        JobRecord(num, folder.name, outcome, seconds, text, session if decided else None, resume).write(folder.parent)
 
-    note("running")
+    note("running", decided=False)
     log.info("")
     log.info("job %d: %s", num, folder.name)
     try:
-        with hold(folder):
+        with contextlib.ExitStack() as held:
+            held.enter_context(hold(folder))
             settings = check_config(plain(cfg))
             if settings.resume not in (None, "auto"):
                 raise ConfigError(
@@ -70,19 +84,33 @@ def run_job(
                     note("skipped", text)
                     return _best_loss(read_summary(folder))
             mine = True
-            summary = train(cfg, folder, None if state is None else "auto")
+            resume = None if state is None else "auto"
+            if session is None and needs_processes(settings.trainer):
+                held.close()  # the job's own process takes the lock
+                train_apart(folder, resume)
+                summary = read_summary(folder)
+            else:
+                note("running")
+                summary = train(cfg, folder, resume)
             note("pruned" if summary["state"] == "pruned" else "finished")
             return _best_loss(summary)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         note("interrupted")
         raise
     except RefusedError as error:
         note("refused", str(error))
         log.error("job %d refused: %s", num, error)
     except Exception as error:  # whatever it is, the other jobs go on
-        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        text = "".join(traceback.format_exception(error))
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, UserError):
+            text = reason = str(error)
+        if isinstance(error, JobFailedError):
+            summary = read_summary(folder)
+            own = summary.get("error") if summary != before else None
+            text, reason = error.output, str(own or error)
         if mine:  # else the folder holds a run that this job has not touched
-            _keep_error(folder, error, reason)
+            _keep_error(folder, text, reason)
         note("failed", " ".join(reason.split()))
         log.error("job %d failed: %s", num, reason)
     return float("nan")
@@ -122,10 +150,9 @@ def _move_away(folder: Path) -> None:
     log.info("the run that was here is now in %s", target)
 
 
-def _keep_error(folder: Path, error: Exception, reason: str) -> None:
+def _keep_error(folder: Path, text: str, reason: str) -> None:
     """The full error in the job's own log, and its state for the next session."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = reason if isinstance(error, UserError) else "".join(traceback.format_exception(error))
     with contextlib.suppress(OSError), (folder / TRAIN_LOG).open("a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} ERROR {text.rstrip()}\n")
     with contextlib.suppress(OSError):

@@ -3,14 +3,8 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from yaml import YAMLError
 
 MAX_LENGTH = 120
 HASH_LENGTH = 8
@@ -43,32 +37,22 @@ def job_folder(overrides: str) -> str:
     return f"{safe[: MAX_LENGTH - HASH_LENGTH - 1]}-{_digest(overrides)}"
 
 
-def with_sweep_names(arguments: Sequence[str], config_folder: Path) -> list[str]:
-    """Command-line arguments, to them what names a sweep and its jobs.
+def sweep_names(overrides: Sequence[Override], *, named: bool = False) -> list[str]:
+    """What names a sweep and its jobs, as overrides besides those that it was given.
 
     Jobs are named by what is swept, not by what all of them share. A sweep is named by its experiment or by what is
     swept, and a digest of all it was given, so that the same command continues the same sweep.
 
     Args:
-        arguments: What came after the program's name.
-        config_folder: Where the experiments lie.
+        overrides: Of the command line.
+        named: Whether the sweep has a name of its own.
     """
-    try:
-        texts = [argument for argument in arguments if not argument.startswith("-")]
-        overrides = OverridesParser.create().parse_overrides(texts)
-    except HydraException:
-        return list(arguments)  # Hydra itself will say what is wrong
     # Of a key that is given twice the last counts.
     task = list({_key(override): override for override in overrides if not _is_hydras(override)}.values())
-    experiment = _experiment(task, config_folder)
-    if not (_asks_for_sweep(arguments, overrides) or experiment.get("hydra", {}).get("mode") == "MULTIRUN"):
-        return list(arguments)
     shared = sorted({_key(o) for o in task if not o.is_sweep_override()} | set(UNNAMED))
-    added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(_quoted, shared))}]"]
-    named = {_key(override) for override in task} & {"sweep.name"} or experiment.get("sweep", {}).get("name")
-    if not named:
-        added.append(f"sweep.name={_sweep_name(task)}")
-    return [*arguments, *added]
+    quoted = ",".join(f"'{key}'" for key in shared)
+    added = [f"hydra.job.config.override_dirname.exclude_keys=[{quoted}]"]
+    return added if named else [*added, f"sweep.name={_sweep_name(task)}"]
 
 
 def _sweep_name(task: Sequence[Override]) -> str:
@@ -79,33 +63,12 @@ def _sweep_name(task: Sequence[Override]) -> str:
     return f"{title}-{_digest(chr(10).join(lines))}"
 
 
-def _experiment(task: Sequence[Override], config_folder: Path) -> dict[str, Any]:
-    """The chosen experiment's own settings; empty if there is none."""
-    name = next((o.value() for o in task if _key(o) == "experiment" and not o.is_sweep_override()), None)
-    path = config_folder / "experiment" / f"{name}.yaml"
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else None
-    except (OSError, YAMLError):
-        content = None
-    # The groups that are looked up may be anything in a broken file.
-    return {k: v for k, v in content.items() if isinstance(v, dict)} if isinstance(content, dict) else {}  # type: ignore[misc]
-
-
-def _asks_for_sweep(arguments: Sequence[str], overrides: Sequence[Override]) -> bool:
-    flags = any(argument in ("-m", "--multirun") for argument in arguments)
-    return flags or any(_key(o) == "hydra.mode" and str(o.value()) == "MULTIRUN" for o in overrides)
-
-
 def _is_hydras(override: Override) -> bool:
     return _key(override).split(".")[0].split("/")[0] == "hydra"
 
 
 def _key(override: Override) -> str:
     return str(override.key_or_group)
-
-
-def _quoted(key: str) -> str:
-    return f"'{key}'"
 
 
 def _digest(text: str) -> str:

@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.files import write_text
+from hpcm_spectral.sweeps.jobs import read_summary
 
 log = logging.getLogger("hpcm_spectral")
 JOURNAL, BEST = "optuna.journal", "best_trial.json"
@@ -166,14 +167,9 @@ def _tell(study: optuna.Study, trial: optuna.Trial, job: JobReturn) -> None:
     if math.isnan(loss):  # failed, or never validated
         study.tell(trial, state=TrialState.FAIL)
         return
-    state = TrialState.PRUNED if _was_pruned(Path(str(job.working_dir))) else TrialState.COMPLETE
-    study.tell(trial, None if state is TrialState.PRUNED else loss, state=state)
-
-
-def _was_pruned(folder: Path) -> bool:
-    from hpcm_spectral.sweeps.jobs import read_summary
-
-    return read_summary(folder).get("state") == "pruned"
+    assert job.hydra_cfg is not None
+    pruned = read_summary(Path(str(job.hydra_cfg.hydra.runtime.output_dir))).get("state") == "pruned"
+    study.tell(trial, None if pruned else loss, state=TrialState.PRUNED if pruned else TrialState.COMPLETE)
 
 
 def _conclude(study: optuna.Study, folder: Path) -> None:

@@ -23,11 +23,15 @@ class PruneTrial(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report, and ask."""
-        epoch = trainer.current_epoch + 1
-        if epoch not in self.trial.storage.get_trial(self.trial._trial_id).intermediate_values:
-            self.trial.report(trainer.callback_metrics["val/loss"].item(), step=epoch)
-        # At the last epoch there is nothing left to save.
-        if epoch < (trainer.max_epochs or 0) and self.trial.should_prune():
+        if trainer.sanity_checking:
+            return
+        epoch, prune = trainer.current_epoch + 1, False
+        if trainer.is_global_zero:
+            if epoch not in self.trial.storage.get_trial(self.trial._trial_id).intermediate_values:
+                self.trial.report(trainer.callback_metrics["val/loss"].item(), step=epoch)
+            # At the last epoch there is nothing left to save.
+            prune = epoch < (trainer.max_epochs or 0) and self.trial.should_prune()
+        if trainer.strategy.broadcast(prune):  # all processes of a training stop together
             self.pruned = trainer.should_stop = True
 
 

@@ -1,7 +1,8 @@
 """What each job of a sweep says of itself, for the table at the end."""
 
 import json
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,9 @@ class JobRecord:
         outcome: ``running`` until its process says otherwise.
         seconds: What this session spent on it.
         note: Why it failed, was refused or skipped; empty if there is nothing to say.
+        tasks: Names the SLURM job whose tasks are to do as this record says; None if it has no tasks besides the
+            first, or that has not decided yet.
+        resume: What its training goes on with, as the setting of that name.
     """
 
     num: int
@@ -30,6 +34,8 @@ class JobRecord:
     outcome: Outcome
     seconds: float = 0.0
     note: str = ""
+    tasks: str | None = None
+    resume: str | None = None
 
     def write(self, sweep: Path) -> None:
         """Keep it in the sweep's folder."""
@@ -54,3 +60,22 @@ def read_records(sweep: Path) -> list[JobRecord]:
         except (OSError, ValueError, TypeError):
             records.append(JobRecord(int(path.stem) if path.stem.isdigit() else -1, "?", "interrupted"))
     return sorted(records, key=lambda record: record.num)
+
+
+def await_record(sweep: Path, num: int, tasks: str) -> JobRecord:
+    """A job's record once the first of several tasks has decided what is to be done.
+
+    Raises:
+        TimeoutError: It has not within ten minutes.
+    """
+    for _ in range(600):
+        for record in read_records(sweep):
+            if (record.num, record.tasks) == (num, tasks):
+                return record
+        time.sleep(1)
+    raise TimeoutError(f"the first task of job {num} has not begun within ten minutes")
+
+
+def settle(sweep: Path) -> list[JobRecord]:
+    """The records once no job works any more: one that still says so was killed."""
+    return [replace(r, outcome="interrupted") if r.outcome == "running" else r for r in read_records(sweep)]

@@ -79,7 +79,7 @@ def test_files_that_exist_are_kept_unless_told(
     arguments = [f"codec={codec_folder}", f"input={photos / 'a.png'}", f"output={tmp_path}"]
     (tmp_path / "a.hpcm").write_text("precious")
     assert run_program("compress", *arguments) == 2
-    assert "a.hpcm exists; choose another or set overwrite=true" in capsys.readouterr().err
+    assert "has a.hpcm; choose another or set overwrite=true" in capsys.readouterr().err
     assert (tmp_path / "a.hpcm").read_text() == "precious"
     assert run_program("compress", *arguments, "overwrite=true") == 0
     assert (tmp_path / "a.hpcm").read_bytes()[:4] == b"HPCM"

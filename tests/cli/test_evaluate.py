@@ -117,7 +117,7 @@ def test_a_curve_of_four_codecs(
     # A second evaluation does not overwrite the first.
     before = (output / "results.json").read_bytes()
     assert run_evaluate(f"codec={codecs[0]}", f"images={images}", "output=out") == 2
-    assert "out already holds results.json; choose another" in capsys.readouterr().err
+    assert "out has results.json; choose another" in capsys.readouterr().err
     assert (output / "results.json").read_bytes() == before
 
 

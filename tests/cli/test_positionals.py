@@ -46,8 +46,7 @@ def test_hydra_reads_every_path_back_unchanged() -> None:
         (["checkpoint=a.pth", "out"], ["output='out'", "checkpoint=a.pth"]),
         (["a.pth", "output=out"], ["checkpoint='a.pth'", "output=out"]),
         (["lmbda=0.013.pth", "a=1,b=2"], ["checkpoint='lmbda=0.013.pth'", "output='a=1,b=2'"]),
-        (["--cfg", "job", "a.pth", "hydra.run.dir=x"], ["checkpoint='a.pth'", "--cfg", "job", "hydra.run.dir=x"]),
-        (["-m", "a.pth"], ["checkpoint='a.pth'", "-m"]),
+        (["a.pth", "hydra.run.dir=x"], ["checkpoint='a.pth'", "hydra.run.dir=x"]),
         (["chekpoint=a.pth", "outptu=b"], ["chekpoint=a.pth", "outptu=b"]),  # Hydra's error says what was meant
         (["+new=1"], ["+new=1"]),
         ([], []),

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from sweep_output import SCRIPT, rows_of
 
-from hpcm_spectral.cli.entry import config_folder
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.runs.folder import hold
-from hpcm_spectral.sweeps.names import MAX_LENGTH, job_folder, with_sweep_names
+from hpcm_spectral.sweeps.names import MAX_LENGTH, job_folder, sweep_names
 
 Run = Callable[..., int]
 
@@ -24,6 +24,10 @@ Run = Callable[..., int]
 def sweep(small_run: list[str], tmp_path: Path) -> list[str]:
     """A sweep in ``tmp_path``; what is swept is left to the test."""
     return ["-m", *small_run, "trainer.max_epochs=1", "data.samples_per_epoch=1", f"hydra.sweep.dir={tmp_path / 's'}"]
+
+
+def names_of(*words: str, named: bool = False) -> list[str]:
+    return sweep_names(OverridesParser.create().parse_overrides(list(words)), named=named)
 
 
 class TestNames:
@@ -47,27 +51,25 @@ class TestNames:
         assert len(names) == 5
 
     def test_leave_out_what_all_jobs_share_and_name_the_sweep_the_same_for_the_same_command(self) -> None:
-        command = ["-m", "model=hpcm_tiny", "schedule=linear,cosine", "resume=auto"]
-        once, again = (with_sweep_names(command, config_folder()) for _ in range(2))
+        command = ["model=hpcm_tiny", "schedule=linear,cosine", "resume=auto"]
+        once, again = (names_of(*command) for _ in range(2))
         assert once == again
-        exclude, name = once[len(command) :]
+        exclude, name = once
         assert "'model'" in exclude
         assert "'schedule'" not in exclude
-        other = with_sweep_names([*command, "seed=1"], config_folder())[-1]
         assert name.startswith("sweep.name=schedule-")
-        assert other != name
+        assert names_of(*command, "seed=1")[-1] != name
         # Going on is not another sweep.
-        assert with_sweep_names(command[:-1], config_folder())[-1] == name
+        assert names_of(*command[:-1])[-1] == name
 
     def test_count_the_last_of_a_key_that_is_given_twice(self) -> None:
-        exclude = with_sweep_names(["-m", "seed=3", "seed=1,2"], config_folder())[-2]
+        exclude = names_of("seed=3", "seed=1,2")[0]
         assert "'seed'" not in exclude
 
-    def test_follow_an_experiment_that_sweeps_and_leave_single_runs_alone(self) -> None:
-        added = with_sweep_names(["experiment=tau_sweep"], config_folder())
-        assert added[-1].startswith("sweep.name=tau_sweep-")
-        assert with_sweep_names(["experiment=full"], config_folder()) == ["experiment=full"]
-        assert with_sweep_names(["-m", "sweep.name=mine"], config_folder())[-1].startswith("hydra.job.config")
+    def test_follow_an_experiment_and_leave_a_name_of_ones_own_alone(self) -> None:
+        assert names_of("experiment=tau_sweep")[-1].startswith("sweep.name=tau_sweep-")
+        (only,) = names_of("sweep.name=mine", named=True)
+        assert only.startswith("hydra.job.config.override_dirname.exclude_keys=[")
 
 
 def test_a_failing_job_does_not_stop_the_others_and_a_rerun_repeats_only_it(
