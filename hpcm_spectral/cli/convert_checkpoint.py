@@ -6,12 +6,12 @@ from typing import Literal
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
-from hpcm_spectral.build import count_parameters
 from hpcm_spectral.config import check_settings, plain
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.models import save_codec
 from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS
 from hpcm_spectral.models.sources import read_source, user_path
+from hpcm_spectral.training import count_parameters
 
 
 class ConvertSettings(BaseModel):
