@@ -16,6 +16,7 @@ from hydra.utils import get_object, instantiate
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.config import TARGET, RunSettings, constructor_parameters, split_schedule
@@ -42,6 +43,8 @@ from hpcm_spectral.training.callbacks import LogPhase, ResourceMeter, progress_d
 from hpcm_spectral.training.limits import check_limits, check_trainer
 
 MAX_LOG_INTERVAL = 50
+# How classes of others say that a setting does not fit.
+REFUSALS = (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError, AssertionError)
 DDP_NAMES = {"auto": "ddp_find_unused_parameters_true"} | {
     name: f"{name}_find_unused_parameters_true" for name in ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 }
@@ -72,7 +75,7 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
     """
     check_trainer(settings.trainer)
     stages = build_stages(settings)
-    own = {name: build(node, f"callbacks.{name}", Callback) for name, node in settings.callbacks.items()}
+    own = {name: build_node(node, f"callbacks.{name}", Callback) for name, node in settings.callbacks.items()}
     data, module = _build_data_and_module(settings, stages)
     max_epochs, steps, images = settings.trainer["max_epochs"], len(data.train_dataloader()), len(data.val_names)
     check_limits(settings.trainer, steps, images)
@@ -90,7 +93,7 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
         settings.trainer,
         module.stages,
         steps,
-        logger=[csv, *build_loggers(settings, folder)] if kept else False,
+        logger=[csv, *(build_loggers(settings, folder) if kept else [])],
         callbacks=[
             meter,
             *([LogPhase(csv), PhaseRecorder(folder, stages)] if kept else []),
@@ -120,18 +123,18 @@ def build_data_and_module(settings: RunSettings) -> tuple[ImageDataModule, Codec
 
 
 def _build_data_and_module(settings: RunSettings, stages: Mapping[str, Stage]) -> tuple[ImageDataModule, CodecModule]:
-    loss = build(settings.loss, "loss", RateDistortionLoss)
+    loss = build_node(settings.loss, "loss", RateDistortionLoss)
     recipe = build_recipe(settings)
-    data = build(settings.data, "data", ImageDataModule)
+    data = build_node(settings.data, "data", ImageDataModule)
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    codec = build(settings.model, "model", Codec)
+    codec = build_node(settings.model, "model", Codec)
     check_crops(data.crop_size, codec.size_multiple)
     data.setup("fit")
     prepare_stages(stages, codec, data.crop_size, settings.seed)
     return data, CodecModule(codec, loss, recipe, list(stages.values()), channels_last=settings.channels_last)
 
 
-def build(node: Mapping[str, Any], key: str, kind: type[Any] = object, **supplied: Any) -> Any:
+def build_node(node: Mapping[str, Any], key: str, kind: type[Any] = object, **supplied: Any) -> Any:
     """Build one object from its settings, and those within them first.
 
     Args:
@@ -144,7 +147,7 @@ def build(node: Mapping[str, Any], key: str, kind: type[Any] = object, **supplie
         ConfigError: The class refuses a value, or is another.
     """
     inner = {
-        name: build(value, f"{key}.{name}")
+        name: build_node(value, f"{key}.{name}")
         for name, value in node.items()
         if isinstance(value, Mapping) and TARGET in value
     }
@@ -157,7 +160,7 @@ def build(node: Mapping[str, Any], key: str, kind: type[Any] = object, **supplie
             raise cause from None
         if isinstance(cause, SettingError):
             raise ConfigError(f"{key}.{cause}") from None
-        if isinstance(cause, (ValueError, TypeError, ImportError, RuntimeError, AssertionError)):
+        if isinstance(cause, REFUSALS):
             raise ConfigError(f"{key} cannot be built: {first_line(cause).rstrip('!')}.") from cause
         raise cause or error from None
     # A module of Lightning imported by its other name has classes of its own.
@@ -173,10 +176,10 @@ def build_stages(settings: RunSettings) -> dict[str, Stage]:
         ConfigError: A stage is none, or refuses a value.
     """
     # phase1.schedule is a copy of the schedule; building that first names it in its own errors.
-    build(settings.schedule, "schedule", TauSchedule)
+    build_node(settings.schedule, "schedule", TauSchedule)
     nodes = {"phase1": settings.phase1, "phase2": settings.phase2}
     nodes |= {f"stages.{name}": node for name, node in settings.stages.items()}
-    return {key: build(node, key, Stage) for key, node in nodes.items() if node}
+    return {key: build_node(node, key, Stage) for key, node in nodes.items() if node}
 
 
 def build_recipe(settings: RunSettings) -> Recipe:
@@ -185,11 +188,11 @@ def build_recipe(settings: RunSettings) -> Recipe:
     Raises:
         ConfigError: A class refuses a value.
     """
-    optimizer = build(settings.optimizer, "optimizer", _partial_=True)
+    optimizer = build_node(settings.optimizer, "optimizer", _partial_=True)
     if not settings.lr_scheduler:
         return Recipe(optimizer)
     own, node = split_schedule(settings.lr_scheduler)
-    scheduler = build(node, "lr_scheduler", _partial_=True)
+    scheduler = build_node(node, "lr_scheduler", _partial_=True)
     takes, _ = constructor_parameters(get_object(node[TARGET]))
     counts_steps = "total_steps" in takes and not {"total_steps", "epochs"} & node.keys()
     return Recipe(optimizer, scheduler, own.interval, own.monitor, counts_steps)
@@ -240,7 +243,7 @@ def build_diagnostics(
     draw = partial(write_spectral_evolution, folder)
     photographs = data.val_dataloader().dataset
     supplied = {"folder": folder, "codec": module.codec, "photographs": photographs, "draw": draw}
-    return build(settings.diagnostics, "diagnostics", SpectralDiagnostics, **supplied)
+    return build_node(settings.diagnostics, "diagnostics", SpectralDiagnostics, **supplied)
 
 
 def build_trainer(node: Mapping[str, Any], stages: Iterable[Any], steps: int, **supplied: Any) -> pl.Trainer:
@@ -252,12 +255,12 @@ def build_trainer(node: Mapping[str, Any], stages: Iterable[Any], steps: int, **
     node = dict(node)
     if node.get("log_every_n_steps") is None:
         node["log_every_n_steps"] = min(MAX_LOG_INTERVAL, max(1, steps // 10))
-    trainer = build(node, "trainer", pl.Trainer, **supplied)
+    trainer = build_node(node, "trainer", pl.Trainer, **supplied)
     # Outside its window a stage leaves its parameters without gradient, which plain DDP refuses.
     unused = any(count_parameters(s) and (s.start_epoch > 0 or s.end_epoch is not None) for s in stages)
     strategy = DDP_NAMES.get(node.get("strategy", "auto"))
     if unused and strategy and trainer.world_size > 1 and isinstance(trainer.strategy, DDPStrategy):
-        return build({**node, "strategy": strategy}, "trainer", pl.Trainer, **supplied)
+        return build_node({**node, "strategy": strategy}, "trainer", pl.Trainer, **supplied)
     return trainer
 
 
@@ -280,7 +283,7 @@ def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:
         if cls is WandbLogger:
             node = {**node, "name": node.get("name") or folder.name}
             supplied |= {"id": _wandb_id(folder), "resume": "allow"}
-        logger = build(node, key, Logger, **supplied)
+        logger = build_node(node, key, Logger, **supplied)
         if cls is WandbLogger:
             # Lightning passes on an option that W&B no longer knows and warns of.
             logger._wandb_init.pop("anonymous", None)

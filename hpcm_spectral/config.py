@@ -160,7 +160,9 @@ def check_config(cfg: Mapping[str, Any]) -> RunSettings:
                     f"+{group}.mine.{TARGET}=package.module.Class."
                 )
             of_wandb = group == "logger" and str(node.get(TARGET)).endswith("WandbLogger")
-            check_node(node, f"{group}.{name}", SUPPLIED["wandb"] if of_wandb else ())
+            # A logger that writes into a folder gets the run folder, unless the user names another.
+            folder = ("save_dir",) if group == "logger" and "save_dir" not in node else ()
+            check_node(node, f"{group}.{name}", (*folder, *(SUPPLIED["wandb"] if of_wandb else ())))
     return settings
 
 
@@ -239,6 +241,8 @@ def constructor_parameters(cls: Any) -> tuple[dict[str, inspect.Parameter], bool
         for parameter in parameters:
             if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
                 annotated = parameter.replace(annotation=hints.get(parameter.name, Any))
+                if function is not functions[0] and parameter.default is inspect.Parameter.empty:
+                    annotated = annotated.replace(default=None)  # the class itself may supply it
                 found.setdefault(parameter.name, annotated)
         open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
         if not open_ended:

@@ -285,7 +285,7 @@ def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> No
     log.info(steps, figures["state"], figures["epochs"], figures["steps"], figures["best_epoch"])
     if "stopped" in figures:
         log.info("stopped early: %s", figures["stopped"])
-    if "psnr" in val:
+    if {"loss", "bpp_loss", "psnr"} <= val.keys():
         log.info("last validation: loss %.3f, %.3f bpp, PSNR %.2f dB", val["loss"], val["bpp_loss"], val["psnr"])
     if "seconds_per_step" in figures:
         log.info("%.2f s per step, peak memory %.0f MiB", figures["seconds_per_step"], figures["peak_memory_mib"])

@@ -19,7 +19,7 @@ CONFIG, OVERRIDES, SUMMARY, LOCK = "config.yaml", "overrides.txt", "summary.json
 CHECKPOINTS, LAST, BEST = "checkpoints", "last", "best"
 AUTO = "auto"
 # What a resumed run must share with the run that it continues.
-FIXED = ("model", "phase1", "phase2", "schedule", "loss", "data", "seed", "init_from")
+FIXED = ("model", "phase1", "phase2", "stages", "schedule", "loss", "data", "seed", "init_from")
 FREE = ("phase2.divergence_limit", "data.num_workers", "data.cache_mb", "data.pin_memory", "data.on_error")
 
 
@@ -41,7 +41,7 @@ def run_folder_for(resume: object, default: str) -> str:
 def with_saved_overrides(arguments: list[str]) -> list[str]:
     """Command-line arguments, before them the overrides of the run that ``resume=PATH`` continues.
 
-    What is given anew replaces what was saved; ``GROUP=off`` replaces the group's settings, too.
+    What is given anew replaces what was saved; another option of a group replaces the group's settings, too.
     """
     given = {_key(argument) for argument in arguments}
     resume = next((a.partition("=")[2].strip("'\"") for a in arguments if _key(a) == "resume"), AUTO)
@@ -49,9 +49,8 @@ def with_saved_overrides(arguments: list[str]) -> list[str]:
     if resume in (AUTO, "null", "") or not saved.is_file():
         return arguments
     lines = saved.read_text(encoding="utf-8").splitlines()
-    # A group that is off has no settings.
-    off = {_key(argument) for argument in arguments if argument.endswith("=off")}
-    kept = [line for line in lines if line and _key(line) not in given and _key(line).split(".")[0] not in off]
+    anew = {_key(argument) for argument in arguments if argument not in lines}
+    kept = [line for line in lines if line and _key(line) not in given and _key(line).split(".")[0] not in anew]
     # An experiment that sweeps would start a sweep again; this is one of its jobs.
     mode = [] if given & {"hydra.mode", "-m", "--multirun"} else ["hydra.mode=RUN"]
     return kept + mode + arguments
@@ -133,6 +132,8 @@ def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] 
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
         raise CheckpointError(f"{path} must be the config of the run to continue, but it is damaged.") from None
     new = flatten(dict(config))
+    if not any(key.split(".")[0] == "stages" for key in old):  # from before there was such a group
+        old["stages"] = {}
     for key in sorted(old.keys() | new.keys()):
         group = key.split(".")[0]
         fixed = group in FIXED if free is None else not {key, group} & set(free)

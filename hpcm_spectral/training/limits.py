@@ -5,6 +5,8 @@ from typing import Any
 
 from hpcm_spectral.errors import ConfigError
 
+HALF = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
+
 
 def check_trainer(node: Mapping[str, Any]) -> None:
     """Refuse numbers that no training can have.
@@ -18,6 +20,10 @@ def check_trainer(node: Mapping[str, Any]) -> None:
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps"):
         if (value := node.get(key)) is not None and value < 1:
             raise ConfigError(f"trainer.{key} must be at least 1, got {value}.")
+    if (precision := node.get("precision")) in HALF:
+        raise ConfigError(
+            f"trainer.precision must be 32-true, bf16-mixed or 16-mixed, got {precision}: weights need full precision."
+        )
     clip = node.get("gradient_clip_val")
     if clip is not None and not 0 <= clip < float("inf"):
         raise ConfigError(f"trainer.gradient_clip_val must be a number from 0 on, got {clip}; 0 or null clips nothing.")
