@@ -3,5 +3,5 @@
 import hpcm_spectral._torchvision_ops  # noqa: F401  must precede every import that leads to torchvision
 from hpcm_spectral.stages import DCTTransform, InterScaleRegularizer, SpectralTruncation
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["DCTTransform", "InterScaleRegularizer", "SpectralTruncation", "__version__"]

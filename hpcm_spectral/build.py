@@ -24,6 +24,7 @@ from hpcm_spectral.data import ImageDataModule
 from hpcm_spectral.errors import ConfigError, SettingError, UserError, first_line
 from hpcm_spectral.files import write_text
 from hpcm_spectral.losses import RateDistortionLoss
+from hpcm_spectral.models import as_codec
 from hpcm_spectral.reports import write_spectral_evolution
 from hpcm_spectral.schedules import TauSchedule
 from hpcm_spectral.stages import PenaltyStage, Stage
@@ -127,7 +128,7 @@ def _build_data_and_module(settings: RunSettings, stages: Mapping[str, Stage]) -
     recipe = build_recipe(settings)
     data = build_node(settings.data, "data", ImageDataModule)
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    codec = build_node(settings.model, "model", Codec)
+    codec = as_codec(build_node(settings.model, "model", torch.nn.Module), settings.model)
     check_crops(data.crop_size, codec.size_multiple)
     data.setup("fit")
     prepare_stages(stages, codec, data.crop_size, settings.seed)

@@ -48,7 +48,7 @@ def small_run(image_folders: tuple[Path, Path]) -> list[str]:
 @pytest.fixture
 def run_program(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Call a program as the command line would, in this process; returns its exit status."""
-    from hpcm_spectral import cli
+    from hpcm_spectral.cli import entry
 
     def run(program: str, *arguments: object) -> int:
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
@@ -56,7 +56,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         monkeypatch.setattr("sys.argv", [f"{program}.py", *map(str, arguments)])
         GlobalHydra.instance().clear()
         try:
-            getattr(cli, program)()
+            getattr(entry, program)()
         except SystemExit as stop:
             return int(stop.code or 0)
         return 0

@@ -4,10 +4,10 @@ import hpcm_spectral  # noqa: F401, I001  first: it makes torchvision importable
 
 import torch
 
-from hpcm_spectral.models import HPCM_Tiny
+from hpcm_spectral.models import HPCM, HPCM_Tiny
 
 
-def random_tiny(seed: int = 0, **arguments: object) -> HPCM_Tiny:
+def random_tiny(seed: int = 0, **arguments: object) -> HPCM:
     """A tiny codec with random weights that make every part count: gains, prior scales, hyper prior."""
     torch.manual_seed(seed)
     model = HPCM_Tiny(**arguments)

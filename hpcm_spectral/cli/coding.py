@@ -13,12 +13,13 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
+from hpcm_spectral.codec import Codec
 from hpcm_spectral.config import check_settings, plain
 from hpcm_spectral.data.decode import as_tensor, read_image
 from hpcm_spectral.data.folder import list_images
 from hpcm_spectral.errors import CodingError, ConfigError, UserError
-from hpcm_spectral.evaluation.files import SUFFIX, bits_per_pixel, read_hpcm, write_hpcm, write_png
-from hpcm_spectral.models import HPCM, load_codec
+from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_hpcm, write_png
+from hpcm_spectral.models import load_codec
 
 log = logging.getLogger("hpcm_spectral")
 
@@ -53,10 +54,11 @@ def compress(cfg: DictConfig) -> None:
     source = _existing(settings.input)
     jobs = _jobs(source, list_images(source) if source.is_dir() else [source], settings, SUFFIX)
 
-    def one(codec: HPCM, job: Job) -> tuple[float, int]:
+    def one(codec: Codec, job: Job) -> tuple[float, int]:
         pixels = as_tensor(read_image(job.source))[None].to(settings.device)
         image = write_hpcm(codec, pixels, job.target)
-        return bits_per_pixel(image), image.height * image.width
+        size = image.height * image.width
+        return 8 * job.target.stat().st_size / size, size
 
     _run(settings, jobs, one)
 
@@ -74,7 +76,7 @@ def decompress(cfg: DictConfig) -> None:
         raise ConfigError(f"input must hold {SUFFIX} files, but {source} has none; check the path.")
     jobs = _jobs(source, found, settings, ".png")
 
-    def one(codec: HPCM, job: Job) -> tuple[float, int]:
+    def one(codec: Codec, job: Job) -> tuple[float, int]:
         x_hat = read_hpcm(codec, job.source)
         write_png(x_hat, job.target)
         pixels = x_hat.shape[-2] * x_hat.shape[-1]
@@ -115,7 +117,7 @@ def _jobs(source: Path, found: Sequence[Path], settings: CodingSettings, suffix:
     return jobs
 
 
-def _run(settings: CodingSettings, jobs: Sequence[Job], one: Callable[[HPCM, Job], tuple[float, int]]) -> None:
+def _run(settings: CodingSettings, jobs: Sequence[Job], one: Callable[[Codec, Job], tuple[float, int]]) -> None:
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device must be cpu, or cuda where there is a GPU, got 'cuda'.")
     codec = load_codec(settings.codec).to(settings.device)

@@ -1,7 +1,8 @@
 """Convert a checkpoint to an exported codec."""
 
-import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
@@ -10,7 +11,8 @@ from hpcm_spectral.config import check_settings, plain
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.models import save_codec
 from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS
-from hpcm_spectral.models.sources import read_source, user_path
+from hpcm_spectral.models.registry import build_codec
+from hpcm_spectral.models.sources import CodecSource, read_source, user_path
 from hpcm_spectral.training import count_parameters
 
 
@@ -22,7 +24,8 @@ class ConvertSettings(BaseModel):
     checkpoint: str
     output: str
     overwrite: bool
-    hyper_prior_order: Literal["published", "aligned"] | None
+    arguments: dict[str, Any]
+    allow: list[str]
 
 
 def convert(cfg: DictConfig) -> None:
@@ -41,24 +44,31 @@ def convert(cfg: DictConfig) -> None:
             f"output must be a folder without a codec, but {output} has {' and '.join(existing)}; choose another, or "
             "replace it with overwrite=true."
         )
-    source = read_source(settings.checkpoint, "checkpoint")
-    weights, order = source.weights, settings.hyper_prior_order
-    known = weights.arguments["hyper_prior_order"]
-    if source.order_known and order not in (None, known):
-        raise ConfigError(f"hyper_prior_order must be {known} for {source}, got {order}; leave it out.")
-    if not source.order_known:
-        if order is None:
-            raise ConfigError(
-                f"hyper_prior_order must be published or aligned, as in the training of {source.path}, which has no "
-                "config.yaml beside it to say so; set it, or convert the checkpoint in its run folder."
-            )
-        weights = dataclasses.replace(weights, arguments={**weights.arguments, "hyper_prior_order": order})
-    codec = weights.build()
+    source = read_source(settings.checkpoint, "checkpoint", settings.allow)
+    weights = replace(source.weights, arguments=_completed(source, settings.arguments))
+    codec = build_codec(weights, settings.allow)
     output.mkdir(parents=True, exist_ok=True)
     save_codec(codec, output, training=source.training)
-    sizes = "" if codec.arguments["cross_attention"] else " without cross attention"
     print(f"{source.path}: {source.kind}")
-    print(f"{type(codec).__name__}{sizes}, {count_parameters(codec):,} parameters")
-    if weights.gains_missing:
-        print("its per-step gains are missing, as in checkpoints made before 2026, and are set to one")
+    print(f"{codec.name}, {count_parameters(codec):,} parameters")
+    for note in weights.notes:
+        print(note)
     print(f"in {output}: {WEIGHTS}, {DESCRIPTION}")
+
+
+def _completed(source: CodecSource, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The codec's arguments, with those given that its file does not tell."""
+    known, unknown = source.weights.arguments, source.weights.unknown
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"arguments.{name} is no argument of {source}; known are {', '.join(known)}.")
+        if name not in unknown and value != known[name]:
+            raise ConfigError(f"arguments.{name} must be {known[name]} for {source}, got {value}; leave it out.")
+    for name, choices in unknown.items():
+        if given.get(name) not in choices:
+            raise ConfigError(
+                f"arguments.{name} must be {' or '.join(choices)}, as in the training of {source.path}, which has no "
+                f"config.yaml beside it to say so, got {given.get(name, 'nothing')}; set +arguments.{name}=VALUE, or "
+                "convert the checkpoint in its run folder."
+            )
+    return {**known, **given}

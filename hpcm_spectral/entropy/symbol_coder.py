@@ -1,4 +1,4 @@
-"""What a traversal does with the symbols of one coding step: estimate their cost, write them, or read them."""
+"""What a traversal does with the symbols of one coding step: estimate their cost, write or read them, all or some."""
 
 import zlib
 from typing import Protocol, runtime_checkable
@@ -12,6 +12,8 @@ from hpcm_spectral.entropy.generalized_gaussian import GeneralizedGaussianCondit
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.ops import ste_round
 
+Values = Float[torch.Tensor, "B C h w"]
+Inside = Bool[torch.Tensor, "1 C h w"] | None
 # A decoder whose priors differ from the encoder's reads on past the end of its string; it shall find zeros there.
 _ZEROS_PER_SYMBOL = 8
 _ZEROS = 4096
@@ -21,13 +23,7 @@ _ZEROS = 4096
 class SymbolCoder(Protocol):
     """One coding step after the other, in a fixed order."""
 
-    def code(
-        self,
-        y: Float[torch.Tensor, "B C h w"] | None,
-        scales: Float[torch.Tensor, "B C h w"],
-        means: Float[torch.Tensor, "B C h w"],
-        inside: Bool[torch.Tensor, "1 C h w"] | None = None,
-    ) -> Float[torch.Tensor, "B C h w"]:
+    def code(self, y: Values | None, scales: Values, means: Values, inside: Inside = None) -> Values:
         """Code the values of one step, whose prior is given, and return them as a decoder sees them.
 
         Args:
@@ -58,13 +54,7 @@ class EstimatingCoder:
         self.training = training
         self.likelihoods: list[torch.Tensor] = []
 
-    def code(
-        self,
-        y: Float[torch.Tensor, "B C h w"] | None,
-        scales: Float[torch.Tensor, "B C h w"],
-        means: Float[torch.Tensor, "B C h w"],
-        inside: Bool[torch.Tensor, "1 C h w"] | None = None,
-    ) -> Float[torch.Tensor, "B C h w"]:
+    def code(self, y: Values | None, scales: Values, means: Values, inside: Inside = None) -> Values:
         """See :meth:`SymbolCoder.code`.
 
         Raises:
@@ -125,13 +115,7 @@ class EncodingCoder(_TableCoder):
         super().__init__(entropy_model)
         self._encoder = BufferedRansEncoder()
 
-    def code(
-        self,
-        y: Float[torch.Tensor, "B C h w"] | None,
-        scales: Float[torch.Tensor, "B C h w"],
-        means: Float[torch.Tensor, "B C h w"],
-        inside: Bool[torch.Tensor, "1 C h w"] | None = None,
-    ) -> Float[torch.Tensor, "B C h w"]:
+    def code(self, y: Values | None, scales: Values, means: Values, inside: Inside = None) -> Values:
         """See :meth:`SymbolCoder.code`.
 
         Raises:
@@ -176,13 +160,7 @@ class DecodingCoder(_TableCoder):
         self._decoder = RansDecoder()
         self._decoder.set_stream(string + bytes(_ZEROS_PER_SYMBOL * count + _ZEROS))
 
-    def code(
-        self,
-        y: Float[torch.Tensor, "B C h w"] | None,
-        scales: Float[torch.Tensor, "B C h w"],
-        means: Float[torch.Tensor, "B C h w"],
-        inside: Bool[torch.Tensor, "1 C h w"] | None = None,
-    ) -> Float[torch.Tensor, "B C h w"]:
+    def code(self, y: Values | None, scales: Values, means: Values, inside: Inside = None) -> Values:
         """See :meth:`SymbolCoder.code`."""
         indexes = self._indexes(scales, inside)
         symbols = np.array(self._decoder.decode_stream(indexes.tolist(), *self.tables), dtype=np.int32)
@@ -192,3 +170,23 @@ class DecodingCoder(_TableCoder):
         if inside is None:
             return decoded.reshape(means.shape) + means
         return torch.zeros_like(means).masked_scatter_(inside, decoded) + means
+
+
+class PartialCoder:
+    """Codes the first steps as another coder does; of later ones a decoder knows no more than the priors' means.
+
+    Args:
+        coder: Codes the first steps.
+        steps: How many there are, at least 0.
+    """
+
+    def __init__(self, coder: SymbolCoder, steps: int) -> None:
+        self.coder = coder
+        self.steps_left = steps
+
+    def code(self, y: Values | None, scales: Values, means: Values, inside: Inside = None) -> Values:
+        """See :meth:`SymbolCoder.code`; of a later step, ``means``."""
+        if self.steps_left == 0:
+            return means.float()
+        self.steps_left -= 1
+        return self.coder.code(y, scales, means, inside)

@@ -6,24 +6,24 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
-from hpcm_spectral.codec import EncodedImage
-from hpcm_spectral.entropy.container import HEADER_BYTES, pack, unpack
+from hpcm_spectral.codec import Codec, EncodedImage
+from hpcm_spectral.entropy.container import pack, unpack
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.files import whole_file
 from hpcm_spectral.metrics.quality import to_8bit
-from hpcm_spectral.models import HPCM
 from hpcm_spectral.models.fingerprint import fingerprint
 
 SUFFIX = ".hpcm"
 
 
-def write_hpcm(codec: HPCM, x: Float[torch.Tensor, "1 3 H W"], path: Path) -> EncodedImage:
+def write_hpcm(codec: Codec, x: Float[torch.Tensor, "1 3 H W"], path: Path, level: int = 0) -> EncodedImage:
     """Code an image into a file, whole or not at all.
 
     Args:
         codec: With its coding tables, as :func:`hpcm_spectral.models.load_codec` returns it.
         x: The image in [0, 1], of any size, on the codec's device.
         path: Where to write.
+        level: Rate level.
 
     Returns:
         The image's strings.
@@ -32,14 +32,14 @@ def write_hpcm(codec: HPCM, x: Float[torch.Tensor, "1 3 H W"], path: Path) -> En
         CodingError: The image cannot be coded.
         OSError: The file cannot be written.
     """
-    image = codec.encode(x)
+    image = codec.encode(x, level)
     content = pack(image, fingerprint(codec))
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
     return image
 
 
-def read_hpcm(codec: HPCM, path: Path) -> Float[torch.Tensor, "1 3 H W"]:
+def read_hpcm(codec: Codec, path: Path) -> Float[torch.Tensor, "1 3 H W"]:
     """Decode a file that :func:`write_hpcm` wrote with the same codec.
 
     Returns:
@@ -65,8 +65,3 @@ def write_png(x_hat: Float[torch.Tensor, "1 3 H W"], path: Path) -> None:
     pixels = (to_8bit(x_hat[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     with whole_file(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
-
-
-def bits_per_pixel(image: EncodedImage) -> float:
-    """Of the whole file."""
-    return 8 * (HEADER_BYTES + sum(map(len, image.strings.values()))) / (image.height * image.width)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,36 +15,38 @@ from hpcm_spectral.files import write_text
 RESULTS, PER_IMAGE = "results.json", "per_image.csv"
 DESCRIPTION = "bpp: whole .hpcm files; PSNR and MS-SSIM: decoded from them, rounded to 8 bits; means over the images"
 
-# CompressAI's names first; every value is a mean over the images.
-MEASURES: Mapping[str, Callable[[ImageScore], float | None]] = {
-    "bpp": lambda s: s.bpp(8 * s.file_bytes),
-    "psnr-rgb": lambda s: s.psnr,
-    "ms-ssim-rgb": lambda s: s.ms_ssim,
-    "encoding_time": lambda s: s.encode_seconds,
-    "decoding_time": lambda s: s.decode_seconds,
-    "ms-ssim-rgb-db": lambda s: s.ms_ssim_db,
-    "bpp-y": lambda s: s.bpp(8 * s.y_bytes),
-    "bpp-z": lambda s: s.bpp(8 * s.z_bytes),
-    "bpp-estimated": lambda s: s.bpp(s.estimated_y_bits + s.estimated_z_bits),
-}
-COLUMNS: Mapping[str, Callable[[ImageScore], Any]] = {
-    "image": lambda s: s.image,
-    "width": lambda s: s.width,
-    "height": lambda s: s.height,
-    "container_bytes": lambda s: s.file_bytes,
-    "y_bytes": lambda s: s.y_bytes,
-    "z_bytes": lambda s: s.z_bytes,
-    "bpp": MEASURES["bpp"],
-    "bpp_y": MEASURES["bpp-y"],
-    "bpp_z": MEASURES["bpp-z"],
-    "bpp_estimated_y": lambda s: s.bpp(s.estimated_y_bits),
-    "bpp_estimated_z": lambda s: s.bpp(s.estimated_z_bits),
-    "psnr": lambda s: s.psnr,
-    "ms_ssim": lambda s: s.ms_ssim,
-    "ms_ssim_db": lambda s: s.ms_ssim_db,
-    "encode_seconds": lambda s: s.encode_seconds,
-    "decode_seconds": lambda s: s.decode_seconds,
-}
+
+def measures(score: ImageScore) -> dict[str, float | None]:
+    """An image's figures by name, CompressAI's names first."""
+    return {
+        "bpp": score.bpp(8 * score.file_bytes),
+        "psnr-rgb": score.psnr,
+        "ms-ssim-rgb": score.ms_ssim,
+        "encoding_time": score.encode_seconds,
+        "decoding_time": score.decode_seconds,
+        "ms-ssim-rgb-db": score.ms_ssim_db,
+        **{f"bpp-{name}": score.bpp(8 * length) for name, length in score.string_bytes.items()},
+        "bpp-estimated": score.bpp(sum(score.estimated_bits.values())),
+    }
+
+
+def columns(score: ImageScore) -> dict[str, Any]:
+    """An image's row in the CSV file."""
+    return {
+        "image": score.image,
+        "width": score.width,
+        "height": score.height,
+        "container_bytes": score.file_bytes,
+        **{f"{name}_bytes": length for name, length in score.string_bytes.items()},
+        "bpp": score.bpp(8 * score.file_bytes),
+        **{f"bpp_{name}": score.bpp(8 * length) for name, length in score.string_bytes.items()},
+        **{f"bpp_estimated_{name}": score.bpp(bits) for name, bits in score.estimated_bits.items()},
+        "psnr": score.psnr,
+        "ms_ssim": score.ms_ssim,
+        "ms_ssim_db": score.ms_ssim_db,
+        "encode_seconds": score.encode_seconds,
+        "decode_seconds": score.decode_seconds,
+    }
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class CodecScore:
 
         A mean over fewer images than the rate's would be a point of no curve.
         """
-        values = [MEASURES[measure](score) for score in self.images]
+        values = [measures(score).get(measure) for score in self.images]
         known = [value for value in values if value is not None and math.isfinite(value)]
         return sum(known) / len(known) if len(known) == len(values) else None
 
@@ -72,8 +74,9 @@ class CodecScore:
 def curve(codecs: Iterable[CodecScore]) -> dict[str, list[float]]:
     """Measures by name, with a value per codec; those that a codec lacks are left out."""
     codecs = list(codecs)
-    columns = {name: [codec.mean(name) for codec in codecs] for name in MEASURES}
-    return {name: [v for v in values if v is not None] for name, values in columns.items() if None not in values}
+    names = list(dict.fromkeys(name for codec in codecs for name in measures(codec.images[0])))
+    means = {name: [codec.mean(name) for codec in codecs] for name in names}
+    return {name: [v for v in values if v is not None] for name, values in means.items() if None not in values}
 
 
 def write_results(folder: Path, name: str, results: Mapping[str, Sequence[float]], meta: Mapping[str, Any]) -> Path:
@@ -93,11 +96,13 @@ def write_results(folder: Path, name: str, results: Mapping[str, Sequence[float]
 
 def write_per_image(folder: Path, codecs: Iterable[CodecScore]) -> Path:
     """Write ``per_image.csv``; what an image lacks stays empty."""
+    rows = [{"codec": codec.label, **columns(score)} for codec in codecs for score in codec.images]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["codec", *COLUMNS])
-    for codec in codecs:
-        writer.writerows([codec.label, *(_cell(value(score)) for value in COLUMNS.values())] for score in codec.images)
+    # Codecs may have other strings than the first.
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     path = folder / PER_IMAGE
     write_text(path, text.getvalue())
     return path
@@ -109,16 +114,17 @@ def _cell(value: Any) -> Any:
 
 def table(codecs: Sequence[CodecScore]) -> str:
     """The means as text, a line per codec."""
-    headings = ("bpp", "of y", "of z", "estimated", "real/est.", "PSNR dB", "MS-SSIM", "dB", "encode s", "decode s")
-    rows: list[tuple[str, ...]] = [("", *headings)]
+    names = list(dict.fromkeys(name for codec in codecs for name in codec.images[0].string_bytes))
+    headings = ("bpp", *(f"of {name}" for name in names), "estimated", "real/est.", "PSNR dB", "MS-SSIM", "dB")
+    rows: list[tuple[str, ...]] = [("", *headings, "encode s", "decode s")]
     for codec in codecs:
         mean = codec.mean
-        strings = (mean("bpp-y") or 0.0) + (mean("bpp-z") or 0.0)
+        strings = sum(mean(f"bpp-{name}") or 0.0 for name in names)
         estimated = mean("bpp-estimated")
         rows.append(
             (
                 codec.label,
-                *(_number(mean(name), 4) for name in ("bpp", "bpp-y", "bpp-z", "bpp-estimated")),
+                *(_number(mean(name), 4) for name in ("bpp", *(f"bpp-{name}" for name in names), "bpp-estimated")),
                 _number(strings / estimated if estimated else None, 4),
                 _number(mean("psnr-rgb"), 2),
                 _number(mean("ms-ssim-rgb"), 4),

@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 
+from hpcm_spectral.codec import Codec
 from hpcm_spectral.evaluation.files import write_png
 from hpcm_spectral.files import write_text
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
-from hpcm_spectral.models import HPCM
 
 FOLDER, INDEX = "samples", "samples.json"
 MAX_SAMPLES = 6
 
 
 def write_samples(
-    codec: HPCM, images: Iterable[Float[torch.Tensor, "1 3 H W"]], names: Iterable[str], run_folder: Path
+    codec: Codec, images: Iterable[Float[torch.Tensor, "1 3 H W"]], names: Iterable[str], run_folder: Path
 ) -> None:
     """Decode the first few photographs and write each beside its original, with estimated bpp, PSNR and MS-SSIM.
 

@@ -1,7 +1,7 @@
 """Encode images to files, decode the files, measure."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -9,12 +9,12 @@ from typing import TypeVar
 import torch
 from jaxtyping import Float
 
+from hpcm_spectral.codec import Codec
 from hpcm_spectral.data import as_tensor, read_image
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.evaluation.datasets import EvaluationImages
 from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_hpcm
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
-from hpcm_spectral.models import HPCM
 from hpcm_spectral.ops.reproducible import reproducible
 
 Made = TypeVar("Made")
@@ -28,11 +28,9 @@ class ImageScore:
         image: Its name.
         height: In pixels.
         width: In pixels.
-        file_bytes: Length of the file: the strings of y and z and what the container adds.
-        y_bytes: Length of y's string.
-        z_bytes: Length of z's string.
-        estimated_y_bits: What y's likelihoods promise.
-        estimated_z_bits: What z's likelihoods promise.
+        file_bytes: Length of the file: the strings and what the container adds.
+        string_bytes: Length of each string, by name.
+        estimated_bits: What the likelihoods of each latent promise, by name.
         psnr: In dB, after rounding to 8 bits; infinite if every pixel came back exactly.
         ms_ssim_db: ``-10 log10(1 - MS-SSIM)`` after rounding to 8 bits; None for an image that is too small for it.
         encode_seconds: From the image on the device to its file on disk.
@@ -43,10 +41,8 @@ class ImageScore:
     height: int
     width: int
     file_bytes: int
-    y_bytes: int
-    z_bytes: int
-    estimated_y_bits: float
-    estimated_z_bits: float
+    string_bytes: Mapping[str, int]
+    estimated_bits: Mapping[str, float]
     psnr: float
     ms_ssim_db: float | None
     encode_seconds: float
@@ -63,7 +59,7 @@ class ImageScore:
 
 
 def score_codec(
-    codec: HPCM, images: EvaluationImages, folder: Path, on_image: Callable[[], object] = lambda: None
+    codec: Codec, images: EvaluationImages, folder: Path, on_image: Callable[[], object] = lambda: None
 ) -> list[ImageScore]:
     """Score every image, after one that only warms up.
 
@@ -84,7 +80,7 @@ def score_codec(
     return scores
 
 
-def score_image(codec: HPCM, image: Path, file: Path, name: str) -> ImageScore:
+def score_image(codec: Codec, image: Path, file: Path, name: str) -> ImageScore:
     """Code one image and measure it; nothing but the file passes from the encoder to the decoder.
 
     Args:
@@ -101,7 +97,7 @@ def score_image(codec: HPCM, image: Path, file: Path, name: str) -> ImageScore:
     original = as_tensor(read_image(image)).unsqueeze(0)
     x = original.to(device)
     # Also warms up what is chosen per image size, such as the kernels of convolutions.
-    estimated_y, estimated_z = estimated_bits(codec, x)
+    estimated = estimated_bits(codec, x)
     try:
         encoded, encode_seconds = timed(device, lambda: write_hpcm(codec, x, file))
     except CodingError as error:
@@ -115,10 +111,8 @@ def score_image(codec: HPCM, image: Path, file: Path, name: str) -> ImageScore:
         height=height,
         width=width,
         file_bytes=file.stat().st_size,
-        y_bytes=len(encoded.strings["y"]),
-        z_bytes=len(encoded.strings["z"]),
-        estimated_y_bits=estimated_y,
-        estimated_z_bits=estimated_z,
+        string_bytes={name: len(string) for name, string in encoded.strings.items()},
+        estimated_bits=estimated,
         psnr=psnr_8bit(original, decoded).item(),
         ms_ssim_db=ms_ssim_db(original, decoded).item() if min(height, width) >= MS_SSIM_MIN_SIDE else None,
         encode_seconds=encode_seconds,
@@ -126,11 +120,10 @@ def score_image(codec: HPCM, image: Path, file: Path, name: str) -> ImageScore:
     )
 
 
-def estimated_bits(codec: HPCM, x: Float[torch.Tensor, "1 3 H W"]) -> tuple[float, float]:
-    """Bits of y and of z by their likelihoods, with the arithmetic that coding uses."""
+def estimated_bits(codec: Codec, x: Float[torch.Tensor, "1 3 H W"]) -> dict[str, float]:
+    """Bits of each latent by its likelihoods, with the arithmetic that coding uses."""
     with torch.inference_mode(), reproducible(x.device):
-        likelihoods = codec(x)["likelihoods"]
-    return bits(likelihoods["y"]).item(), bits(likelihoods["z"]).item()
+        return {name: bits(values).item() for name, values in codec(x)["likelihoods"].items()}
 
 
 def timed(device: torch.device, make: Callable[[], Made]) -> tuple[Made, float]:

@@ -22,44 +22,36 @@ class RateDistortion:
 
     Args:
         loss: What is minimised.
-        bpp: Bits per pixel, ``y_bpp + z_bpp``.
-        y_bpp: Those of the latent.
-        z_bpp: Those of the hyper latent.
+        rates: Bits per pixel by likelihood name.
+        bpp: Their sum.
         mse: Mean squared error of images in [0, 1], not clamped.
         psnr: The same in dB.
         ms_ssim: MS-SSIM, where it is the distortion.
     """
 
     loss: torch.Tensor
+    rates: Mapping[str, torch.Tensor]
     bpp: torch.Tensor
-    y_bpp: torch.Tensor
-    z_bpp: torch.Tensor
     mse: torch.Tensor
     psnr: torch.Tensor
     ms_ssim: torch.Tensor | None = None
 
     def metrics(self) -> dict[str, torch.Tensor]:
-        """Numbers to log, by key."""
-        named = {
-            "loss": self.loss,
-            "bpp_loss": self.bpp,
-            "mse_loss": self.mse,
-            "psnr": self.psnr,
-            "y_bpp": self.y_bpp,
-            "z_bpp": self.z_bpp,
-        }
+        """Numbers to log, by key; a rate's key is ``NAME_bpp``."""
+        named = {"loss": self.loss, "bpp_loss": self.bpp, "mse_loss": self.mse, "psnr": self.psnr}
+        named |= {f"{name}_bpp": rate for name, rate in self.rates.items()}
         if self.ms_ssim is not None:
             named["ms_ssim_loss"] = 1 - self.ms_ssim
         return {key: value.detach() for key, value in named.items()}
 
 
-def _ms_ssim(x_hat: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """MS-SSIM; images too small for its five scales are continued by their last rows and columns."""
+def _ms_ssim(x_hat: torch.Tensor, target: torch.Tensor, *, each: bool) -> torch.Tensor:
+    """MS-SSIM, of each image or their mean; images too small for its five scales are continued by their border."""
     height, width = target.shape[-2:]
     padding = (0, max(0, MS_SSIM_MIN_SIDE - width), 0, max(0, MS_SSIM_MIN_SIDE - height))
     if any(padding):
         x_hat, target = (F.pad(image, padding, mode="replicate") for image in (x_hat, target))
-    return ms_ssim(x_hat, target, data_range=1.0)
+    return ms_ssim(x_hat, target, data_range=1.0, size_average=not each)
 
 
 class RateDistortionLoss(nn.Module):
@@ -88,28 +80,33 @@ class RateDistortionLoss(nn.Module):
         x_hat: Float[torch.Tensor, "B 3 H W"],
         likelihoods: Mapping[str, torch.Tensor],
         target: Float[torch.Tensor, "B 3 H W"],
+        lmbda: Float[torch.Tensor, " B"] | None = None,
     ) -> RateDistortion:
         """Loss of one batch, in float32 under autocast too.
 
         Args:
             x_hat: Reconstructions, not clamped.
-            likelihoods: Of ``y`` and ``z``, each in (0, 1].
+            likelihoods: By any names, each in (0, 1].
             target: Images in [0, 1] to compare with; their pixels are what bits are divided by.
+            lmbda: Weight of each image's distortion; None: the loss's own for all.
         """
         with torch.autocast(x_hat.device.type, enabled=False):
             x_hat, target = x_hat.float(), target.float()
             pixels = target.shape[0] * target.shape[2] * target.shape[3]
-            y_bpp, z_bpp = (bits(likelihoods[name]) / pixels for name in ("y", "z"))
-            bpp = y_bpp + z_bpp
+            rates = {name: bits(values) / pixels for name, values in likelihoods.items()}
+            bpp = torch.stack(list(rates.values())).sum()
             mse = torch.mean((x_hat - target) ** 2)
-            similarity = _ms_ssim(x_hat, target) if self.metric == "ms_ssim" else None
-            distortion = 255**2 * mse if similarity is None else 1 - similarity
+            if self.metric == "mse":
+                similarity, each = None, 255**2 * (mse if lmbda is None else (x_hat - target).square().mean((1, 2, 3)))
+            else:
+                similarity = _ms_ssim(x_hat, target, each=lmbda is not None)
+                each = 1 - similarity
+            weighted = self.lmbda * each if lmbda is None else (lmbda * each).mean()
             return RateDistortion(
-                loss=self.lmbda * distortion + bpp,
+                loss=weighted + bpp,
+                rates=rates,
                 bpp=bpp,
-                y_bpp=y_bpp,
-                z_bpp=z_bpp,
                 mse=mse,
                 psnr=psnr(mse.detach()),
-                ms_ssim=similarity,
+                ms_ssim=None if similarity is None else similarity.mean(),
             )

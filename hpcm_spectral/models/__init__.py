@@ -1,19 +1,19 @@
-"""Codecs in CompressAI's conventions."""
+"""Codecs: what all families share (files, weights, fingerprints, sources), and the families themselves."""
 
+from hpcm_spectral.models.compressai import CompressAI, CompressAICodec
 from hpcm_spectral.models.files import load_codec, save_codec
-from hpcm_spectral.models.hpcm import (
-    HPCM,
-    HPCM_Base,
-    HPCM_Large,
-    HPCM_Tiny,
-    from_published,
-)
+from hpcm_spectral.models.hpcm import HPCM, HPCM_Base, HPCM_Large, HPCM_Tiny
+from hpcm_spectral.models.registry import as_codec, check_exportable, from_published
 
 __all__ = [
     "HPCM",
+    "CompressAI",
+    "CompressAICodec",
     "HPCM_Base",
     "HPCM_Large",
     "HPCM_Tiny",
+    "as_codec",
+    "check_exportable",
     "from_published",
     "load_codec",
     "save_codec",

@@ -4,8 +4,8 @@ import hashlib
 import math
 import pickle
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,14 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from hpcm_spectral.errors import CheckpointError
-from hpcm_spectral.models import HPCM
-from hpcm_spectral.models.files import DESCRIPTION, ORDERS, WEIGHTS, read_codec
-from hpcm_spectral.models.hpcm.published import translate_published
-from hpcm_spectral.models.hpcm.sizes import infer_arguments
-from hpcm_spectral.models.weights import (
-    CodecWeights,
-    array_shape,
-    check_shapes,
-    checked_tensor,
-    shown,
-    variant_of,
-)
+from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS, read_codec
+from hpcm_spectral.models.registry import FAMILIES, check_name, checked_weights, family_of, outline, translate
+from hpcm_spectral.models.weights import CodecWeights, array_shape
 from hpcm_spectral.runs.folder import BEST, CHECKPOINTS, CONFIG, LAST, checkpoint_path
 
 PREFIX = "codec."
+# Under this key a training's checkpoint says what its codec is built from.
+CODEC = "codec"
 
 
 @dataclass(frozen=True)
@@ -40,14 +33,12 @@ class CodecSource:
         path: The file or folder that was read.
         kind: What it is, for people.
         weights: The codec.
-        order_known: Whether the file or its run says the codec's ``hyper_prior_order``, which no tensor shows.
         training: Plain values about the training, as far as the file tells.
     """
 
     path: Path
     kind: str
     weights: CodecWeights
-    order_known: bool = True
     training: dict[str, Any] = field(default_factory=dict)
 
     def origin(self) -> dict[str, str]:
@@ -59,15 +50,16 @@ class CodecSource:
         return {"path": str(self.path.resolve()), "kind": self.kind, "sha256": digest.hexdigest()}
 
     def __str__(self) -> str:
-        return f"{self.path} ({self.kind} of {self.weights.cls.__name__})"
+        return f"{self.path} ({self.kind} of {self.weights.name})"
 
 
-def read_source(setting: str, name: str) -> CodecSource:
+def read_source(setting: str, name: str, allow: Collection[str] = ()) -> CodecSource:
     """Read a codec's weights from any file that holds them, without running code that a file could bring along.
 
     Args:
         name: The setting, for messages.
         setting: Its value: the folder of an exported codec or of a run, a published checkpoint or one of a run.
+        allow: Classes that a file may name besides registered codecs, see :func:`hpcm_spectral.models.load_codec`.
 
     Raises:
         CheckpointError: There is no such file, or it holds no codec.
@@ -82,7 +74,7 @@ def read_source(setting: str, name: str) -> CodecSource:
         path = path.parent
     if path.is_dir():
         if (path / DESCRIPTION).exists():
-            return CodecSource(path, "exported codec", read_codec(path))
+            return CodecSource(path, "exported codec", read_codec(path, allow))
         checkpoints = [checkpoint_path(path, kind) for kind in (BEST, LAST)]
         found = next((checkpoint for checkpoint in checkpoints if checkpoint.is_file()), None)
         if found is None:
@@ -91,7 +83,7 @@ def read_source(setting: str, name: str) -> CodecSource:
                 "neither."
             )
         path = found
-    return _from_checkpoint(path, _read(path))
+    return _from_checkpoint(path, _read(path), allow)
 
 
 def user_path(text: str) -> Path:
@@ -119,33 +111,53 @@ def _read(path: Path) -> Any:
         raise CheckpointError(f"{path} must be a checkpoint of PyTorch, but it is damaged or something else.") from None
 
 
-def _from_checkpoint(path: Path, content: Any) -> CodecSource:
+def _from_checkpoint(path: Path, content: Any, allow: Collection[str]) -> CodecSource:
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, Mapping):
         raise CheckpointError(f"{path} must hold a state dict, got {type(state).__name__}.")
     own = {key.removeprefix(PREFIX): state[key] for key in state if isinstance(key, str) and key.startswith(PREFIX)}
     try:
         if own:
-            return _from_run(path, content, own)
-        notes = {"converted_from": path.name}
-        return CodecSource(path, "published checkpoint", translate_published(state), training=notes)
+            return _from_run(path, content, own, allow)
+        return CodecSource(path, "published checkpoint", translate(state), {"converted_from": path.name})
     except CheckpointError as error:
         raise CheckpointError(f"{path} cannot be used: {error}") from None
 
 
-def _from_run(path: Path, content: Mapping[str, Any], state: Mapping[str, Any]) -> CodecSource:
-    """A checkpoint of a run: the tensors show all sizes, the run's config what no tensor shows."""
-    shapes = {key: shape for key, value in state.items() if (shape := array_shape(value)) is not None}
-    try:
-        arguments = infer_arguments({key: state[key] for key in shapes})
-    except (KeyError, IndexError, ValueError) as error:
-        raise CheckpointError(f"Its codec must be an HPCM, but lacks {shown(error)}.") from None
+def _from_run(path: Path, content: Mapping[str, Any], state: Mapping[str, Any], allow: Collection[str]) -> CodecSource:
+    """A checkpoint of a run, which says what its codec is built from; an older one's tensors show it."""
     config = _config_of(path)
-    arguments["hyper_prior_order"] = config.get("model", {}).get("hyper_prior_order", ORDERS[0])
-    expected = check_shapes(HPCM, arguments, shapes, "its codec")
-    tensors = {key: checked_tensor(key, state[key], shape, "its codec") for key, shape in expected.items()}
-    weights = CodecWeights(variant_of(arguments), arguments, tensors)
-    return CodecSource(path, "training checkpoint", weights, bool(config), _notes(config, content))
+    found = _described(content.get(CODEC), state, allow) or _inferred(state, config.get("model", {}))
+    shapes = {key: shape for key, value in state.items() if (shape := array_shape(value)) is not None}
+    owner, arguments = "its codec", found.arguments
+    if (family := family_of(found.name)) is not None:
+        arguments = family.check_arguments(arguments, shapes, owner)
+    codec = outline(found.name, arguments, owner, allow)
+    # A codec that wraps another keeps the names of its network in files.
+    inner = next((f"{key}." for key, module in codec.named_modules() if module is codec.network and key), "")
+    state = {key.removeprefix(inner): value for key, value in state.items()}
+    shapes = {key.removeprefix(inner): shape for key, shape in shapes.items()}
+    tensors = checked_weights(codec, shapes, state.__getitem__, owner)
+    weights = replace(found, arguments=arguments, tensors=tensors)
+    return CodecSource(path, "training checkpoint", weights, _notes(config, content))
+
+
+def _described(description: Any, state: Mapping[str, Any], allow: Collection[str]) -> CodecWeights | None:
+    if not isinstance(description, Mapping):
+        return None
+    name, arguments = description.get("name"), description.get("arguments")
+    check_name(name, "its codec", allow)
+    if not isinstance(arguments, Mapping):
+        raise CheckpointError("Its codec must be described by its arguments, which are missing.")
+    return CodecWeights(str(name), dict(arguments), dict(state))
+
+
+def _inferred(state: Mapping[str, Any], settings: Mapping[str, Any]) -> CodecWeights:
+    tensors = {key: value for key, value in state.items() if array_shape(value) is not None}
+    for family in FAMILIES:
+        if (weights := family.infer(tensors, settings)) is not None:
+            return weights
+    raise CheckpointError("Its codec must be described in it, or be one whose tensors show its sizes, but is neither.")
 
 
 def _config_of(checkpoint: Path) -> dict[str, Any]:
@@ -156,8 +168,8 @@ def _config_of(checkpoint: Path) -> dict[str, Any]:
         return {}
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(path))
-        intact = config["model"].get("hyper_prior_order", ORDERS[0]) in ORDERS
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, YAMLError, OmegaConfBaseException):
+        intact = isinstance(config["model"], dict)
+    except (OSError, ValueError, TypeError, KeyError, YAMLError, OmegaConfBaseException):
         intact = False
     if not intact:
         raise CheckpointError(f"{path} must be the config of the checkpoint's run, but it is damaged.")

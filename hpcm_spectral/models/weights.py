@@ -1,20 +1,16 @@
-"""A codec as plain data: its class, sizes and weights, checked before anything of that size is built."""
+"""A codec as plain data: its name, arguments and weights, checked before anything of that size is built."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from compressai.entropy_models import EntropyModel
+from torch import nn
 
 from hpcm_spectral.errors import CheckpointError
-from hpcm_spectral.models.hpcm.model import HPCM
-from hpcm_spectral.models.hpcm.variants import HPCM_Base, HPCM_Large, HPCM_Tiny
 
 SHOWN = 80
-# Arguments whose lists count residual blocks, each of which has tensors of its own.
-DEPTHS = ("depths", "context_depths_coarse", "context_depths_fine")
-# What no size decides; every variant exists with each of them.
-OPTIONS = ("cross_attention", "hyper_prior_order")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -23,40 +19,46 @@ class CodecWeights:
     """What makes a codec.
 
     Args:
-        cls: HPCM or a variant of it.
-        arguments: All arguments of its constructor.
-        tensors: Its parameters by key: float32, finite, of fitting shapes, on the CPU.
-        gains_missing: The per-step gains were not in the file and are one.
+        name: The name it is registered under, or the dotted path of its class.
+        arguments: What it is built from.
+        tensors: Its weights by key: finite, of fitting shapes, on the CPU.
+        notes: What to tell people about them.
+        unknown: Arguments that the file does not tell and no tensor shows, with their choices.
     """
 
-    cls: type[HPCM]
+    name: str
     arguments: dict[str, Any]
     tensors: dict[str, torch.Tensor]
-    gains_missing: bool = False
-
-    def build(self) -> HPCM:
-        """A codec of its own; the coding tables are left to ``update``."""
-        codec = self.cls(**self.arguments)
-        copy_into(codec, self.tensors)
-        return codec
+    notes: tuple[str, ...] = ()
+    unknown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def copy_into(codec: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Give a codec the parameters that ``tensors`` holds by key, all of which fit."""
+def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
+    """What makes a network what it is: parameters, and buffers but for those of entropy models, which follow from them.
+
+    Returns:
+        The network's own tensors by key.
+    """
+    inside = {
+        f"{path}.{name}" if path else name
+        for path, module in network.named_modules()
+        if isinstance(module, EntropyModel)
+        for name, _ in module.named_buffers()
+    }
+    state, parameters = network.state_dict(keep_vars=True), dict(network.named_parameters())
+    return {key: value for key, value in state.items() if key in parameters or key not in inside}
+
+
+def copy_into(network: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Give a network the weights that ``tensors`` holds by key, all of which fit."""
     with torch.no_grad():
-        for key, parameter in codec.named_parameters():
-            parameter.copy_(tensors[key])
+        for key, value in weights_of(network).items():
+            value.copy_(tensors[key])
 
 
-def outline(cls: type[HPCM], arguments: Mapping[str, Any]) -> HPCM:
-    """A codec with names and shapes but without memory for its parameters."""
-    with torch.device("meta"):
-        return cls(**arguments)
-
-
-def parameter_shapes(codec: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    """The shapes of a codec's parameters by key."""
-    return {key: tuple(parameter.shape) for key, parameter in codec.named_parameters()}
+def shapes_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes by key."""
+    return {key: tuple(value.shape) for key, value in tensors.items()}
 
 
 def array_shape(value: object) -> tuple[int, ...] | None:
@@ -64,42 +66,18 @@ def array_shape(value: object) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, torch.Tensor) and not value.is_nested else None
 
 
-def variant_of(arguments: Mapping[str, Any]) -> type[HPCM]:
-    """The variant whose sizes these are; HPCM itself for sizes of one's own."""
-    options = {name: arguments[name] for name in OPTIONS}
-    variants = (HPCM_Base, HPCM_Large, HPCM_Tiny)
-    return next((cls for cls in variants if outline(cls, options).arguments == arguments), HPCM)
-
-
-def check_shapes(cls: type[HPCM], arguments: Mapping[str, Any], shapes: Shapes, owner: str) -> Shapes:
+def check_shapes(expected: Shapes, tables: Collection[str], shapes: Shapes, owner: str) -> None:
     """Compare the tensors in a file with the codec that it claims to hold.
 
     Args:
-        cls: The class of the codec.
-        arguments: Its sizes, of the right types but of any value.
-        shapes: By key, of every tensor in the file.
+        expected: Shapes of the codec's weights by key.
+        tables: Keys of what a file may hold besides, in any shape.
+        shapes: Of every tensor in the file.
         owner: The file, for messages.
 
-    Returns:
-        The shapes of the codec's parameters by key.
-
     Raises:
-        CheckpointError: A size is impossible, or a tensor is missing, unknown or of another shape.
+        CheckpointError: A tensor is missing, unknown or of another shape.
     """
-    blocks = sum(sum(arguments[name]) for name in DEPTHS)
-    if blocks > len(shapes):
-        raise CheckpointError(
-            f"{owner} must hold tensors of every residual block, got {shown(blocks)} blocks and {len(shapes)} tensors."
-        )
-    try:
-        codec = outline(cls, arguments)
-    except ValueError as error:
-        raise CheckpointError(f"{owner} must belong to a codec that can be built: {error}") from None
-    except (TypeError, RuntimeError):
-        # PyTorch's way to say that a tensor would exceed any memory.
-        raise CheckpointError(f"{owner} must belong to a codec that fits into memory, got larger sizes.") from None
-    expected = parameter_shapes(codec)
-    tables = {key for key, _ in codec.named_buffers()}
     for key, shape in expected.items():
         if key not in shapes:
             raise CheckpointError(f"{owner} must hold {key!r}, which is missing.")
@@ -108,17 +86,17 @@ def check_shapes(cls: type[HPCM], arguments: Mapping[str, Any], shapes: Shapes, 
     for key in shapes:
         if key not in expected and key not in tables:
             raise CheckpointError(f"{owner} must hold nothing but a codec's tensors, got {shown(key)}.")
-    return expected
 
 
-def checked_tensor(key: str, value: object, shape: tuple[int, ...], owner: str) -> torch.Tensor:
-    """A weight as float32 on the CPU.
+def checked_tensor(key: str, value: object, shape: tuple[int, ...], owner: str, *, real: bool = True) -> torch.Tensor:
+    """A weight on the CPU, of real numbers as float32.
 
     Args:
         key: Its key in the file.
         value: What the file holds there.
         shape: What it must have.
         owner: The file, for messages.
+        real: Whether it is of real numbers; others are taken as they are.
 
     Raises:
         CheckpointError: It is no tensor of finite real numbers, or of another shape.
@@ -127,6 +105,8 @@ def checked_tensor(key: str, value: object, shape: tuple[int, ...], owner: str) 
         got = array_shape(value) or type(value).__name__
         raise CheckpointError(f"{key!r} must have shape {shape} in {owner}, got {got}.")
     assert isinstance(value, torch.Tensor)
+    if not real:
+        return value.detach().cpu()
     if value.is_meta or value.layout is not torch.strided or not value.is_floating_point():
         kind = "a tensor without values" if value.is_meta else f"{value.dtype} in layout {value.layout}"
         raise CheckpointError(f"{key!r} must hold plain real numbers in {owner}, got {kind}.")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpcm_spectral.models import HPCM_Base, HPCM_Tiny, load_codec, save_codec
+from hpcm_spectral.models import HPCM, HPCM_Base, HPCM_Tiny, load_codec, save_codec
 from hpcm_spectral.models.hpcm import published_keys
 
 MANIFEST = json.loads((Path(__file__).parents[1] / "golden/state_dict_manifest.json").read_text())
@@ -24,7 +24,7 @@ def hollow(variant: str = "hpcm_base_phi") -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def base() -> HPCM_Base:
+def base() -> HPCM:
     torch.manual_seed(0)
     codec = HPCM_Base().eval()
     with torch.no_grad():
@@ -34,7 +34,7 @@ def base() -> HPCM_Base:
 
 
 @pytest.fixture(scope="module")
-def published(base: HPCM_Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published(base: HPCM, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the published training would have saved on several GPUs."""
     own = dict(base.named_parameters())
     tensors = {published: own[key].detach() for key, published in published_keys(base).items()}
@@ -45,7 +45,7 @@ def published(base: HPCM_Base, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_a_published_checkpoint_becomes_the_same_codec(
-    base: HPCM_Base, published: Path, run_convert: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    base: HPCM, published: Path, run_convert: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert run_convert(published, "out=1/new") == 0
     folder = tmp_path / "out=1/new"
@@ -55,7 +55,7 @@ def test_a_published_checkpoint_becomes_the_same_codec(
     assert description["training"] == {"converted_from": "lmbda=0.013, best.pth.tar"}
     out = capsys.readouterr().out
     assert "published checkpoint" in out
-    assert "HPCM_Base, 68,505,299 parameters" in out
+    assert "hpcm-base, 68,505,299 parameters" in out
     assert "gains" not in out
 
     x = torch.rand(1, 3, 64, 100)
@@ -75,7 +75,7 @@ def test_missing_gains_are_said_and_are_one(
     torch.save(old, tmp_path / "old.pth.tar")
     assert run_convert("checkpoint=old.pth.tar", "output=out") == 0
     out = capsys.readouterr().out
-    assert "HPCM_Base without cross attention, 63,582,419 parameters" in out
+    assert "hpcm-base, 63,582,419 parameters" in out
     assert "per-step gains are missing" in out
     codec = load_codec(tmp_path / "out")
     assert codec.arguments["cross_attention"] is False
@@ -85,9 +85,9 @@ def test_missing_gains_are_said_and_are_one(
 REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "missing": (lambda s: s.pop(KEY), f"must hold '{KEY}', which is missing."),
     "extra": (lambda s: s.update({"g_s.branch.99.bias": torch.ones(1)}), "must be a published one, got 'g_s.branch.99"),
-    "misshapen": (lambda s: s.update({KEY: torch.ones(7)}), f"'{KEY}' must have shape (384,) in a checkpoint of HPCM_"),
+    "misshapen": (lambda s: s.update({KEY: torch.ones(7)}), f"'{KEY}' must have shape (384,) in a checkpoint of HPCM-"),
     "nan": (lambda s: s.update({KEY: torch.full((384,), float("nan"))}), f"'{KEY}' must hold finite numbers"),
-    "no tensor": (lambda s: s.update({KEY: [1.0]}), f"'{KEY}' must have shape (384,) in a checkpoint of HPCM_"),
+    "no tensor": (lambda s: s.update({KEY: [1.0]}), f"'{KEY}' must have shape (384,) in a checkpoint of HPCM-"),
 }
 
 
@@ -144,10 +144,16 @@ def test_a_file_that_wants_more_than_tensors_is_not_loaded(
         (b"PK\x03\x04" + bytes(100), "a.pth must be a checkpoint of PyTorch, but it is damaged or something else."),
         ([1, 2], "a.pth must hold a state dict, got list."),
         ({"state_dict": 3}, "a.pth must hold a state dict, got int."),
-        ({}, "a.pth cannot be used: A checkpoint of HPCM_Base without cross attention must hold "),
-        ({"state_dict": {"codec.x": torch.ones(1)}}, "a.pth cannot be used: Its codec must be an HPCM, but lacks "),
-        ({"state_dict": {"codec.g_a.x.weight": torch.ones(1)}}, "a.pth cannot be used: Its codec must be an HPCM"),
-        ({"conv1.weight": torch.ones(1)}, "must be a published one, got 'conv1.weight'."),
+        ({}, "a.pth cannot be used: A published checkpoint must be of a known codec, but none has its keys (none)."),
+        (
+            {"state_dict": {"codec.x": torch.ones(1)}},
+            "cannot be used: Its codec must be described in it, or ",
+        ),
+        (
+            {"state_dict": {"codec.g_a.x.weight": torch.ones(1)}},
+            "a.pth cannot be used: Its codec must be described",
+        ),
+        ({"conv1.weight": torch.ones(1)}, "must be of a known codec, but none has its keys ('conv1.weight')."),
     ],
 )
 def test_other_files_are_refused(
@@ -177,8 +183,8 @@ def test_other_files_are_refused(
         (["a.pth", "out", "b"], "error: checkpoint and output must be 2 paths, got 3; quote one that has spaces."),
         (["a.pth", "out", "overwrite=1"], "error: overwrite must be true or false, got 1."),
         (["a.pth", "out", "overwrit=true"], "error: overwrit is not a setting; did you mean overwrite?"),
-        (["a.pth", "out", "hyper_prior_order=any"], "hyper_prior_order must be published or aligned"),
-        (["a.pth", "out", "hyper_prior_order=aligned"], "hyper_prior_order must be published for a.pth"),
+        (["a.pth", "out", "+arguments.latent_chanels=3"], "arguments.latent_chanels is no argument of a.pth"),
+        (["a.pth", "out", "+arguments.hyper_prior_order=aligned"], "hyper_prior_order must be published for a.pth"),
         (["a.pth", "a.pth"], "a.pth cannot be used: File exists; choose another place."),
     ],
 )
@@ -209,12 +215,12 @@ def test_a_codec_is_overwritten_only_when_told(
 
 class TestCheckpointsOfARun:
     @pytest.fixture
-    def codec(self) -> HPCM_Tiny:
+    def codec(self) -> HPCM:
         torch.manual_seed(1)
         return HPCM_Tiny(hyper_prior_order="aligned")
 
     @pytest.fixture
-    def folder(self, codec: HPCM_Tiny, tmp_path: Path) -> Path:
+    def folder(self, codec: HPCM, tmp_path: Path) -> Path:
         """What a run leaves that was stopped after an epoch, as far as a conversion reads it."""
         folder = tmp_path / "run"
         (folder / "checkpoints").mkdir(parents=True)
@@ -228,13 +234,13 @@ class TestCheckpointsOfARun:
 
     @pytest.mark.parametrize("path", ["run", "run/checkpoints/best.ckpt"])
     def test_its_codec_is_exported_with_the_order_that_the_config_says(
-        self, path: str, codec: HPCM_Tiny, folder: Path, run_convert: Run, capsys: pytest.CaptureFixture[str]
+        self, path: str, codec: HPCM, folder: Path, run_convert: Run, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run_convert(path, "out") == 0
         assert "training checkpoint" in capsys.readouterr().out
         out = folder.parent / "out"
         converted = load_codec(out)
-        assert (type(converted), converted.arguments) == (HPCM_Tiny, codec.arguments)
+        assert (converted.name, converted.arguments) == ("hpcm-tiny", codec.arguments)
         assert all(torch.equal(value, converted.state_dict()[key]) for key, value in codec.named_parameters())
         notes = json.loads((out / "codec.json").read_text())["training"]
         assert notes == {"loss": {"metric": "mse", "lmbda": 0.013}, "epochs": 5, "steps": 30}
@@ -247,7 +253,7 @@ class TestCheckpointsOfARun:
         assert "hyper_prior_order must be published or aligned, as in the training of alone.ckpt" in (
             capsys.readouterr().err
         )
-        assert run_convert("alone.ckpt", "out", "hyper_prior_order=aligned") == 0
+        assert run_convert("alone.ckpt", "out", "+arguments.hyper_prior_order=aligned") == 0
         assert load_codec(folder.parent / "out").arguments["hyper_prior_order"] == "aligned"
 
     def test_sizes_of_ones_own_are_found(self, folder: Path, run_convert: Run) -> None:
@@ -258,7 +264,7 @@ class TestCheckpointsOfARun:
         arguments = load_codec(folder.parent / "out").arguments
         assert arguments == {**codec.arguments, "hyper_prior_order": "aligned"}
 
-    @pytest.mark.parametrize("text", ["", "model: 3", "[", "model: {hyper_prior_order: up}", "- 1"])
+    @pytest.mark.parametrize("text", ["", "model: 3", "[", "- 1"])
     def test_a_damaged_config_is_named(
         self, text: str, folder: Path, run_convert: Run, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -267,6 +273,13 @@ class TestCheckpointsOfARun:
         assert "run/config.yaml must be the config of the checkpoint's run, but it is damaged." in (
             capsys.readouterr().err
         )
+
+    def test_an_order_in_the_config_that_does_not_exist_is_named(
+        self, folder: Path, run_convert: Run, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "config.yaml").write_text("model: {hyper_prior_order: up}")
+        assert run_convert("run", "out") == 2
+        assert "must hold as hyper_prior_order published or aligned, got 'up'." in capsys.readouterr().err
 
     def test_a_million_blocks_in_a_keys_name_are_refused_at_once(
         self, folder: Path, run_convert: Run, capsys: pytest.CaptureFixture[str]

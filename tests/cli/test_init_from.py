@@ -18,6 +18,7 @@ from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.losses import RateDistortionLoss
 from hpcm_spectral.models import HPCM_Base, HPCM_Large, HPCM_Tiny, load_codec, save_codec
 from hpcm_spectral.models.init_from import initialise
+from hpcm_spectral.models.registry import build_codec
 from hpcm_spectral.models.sources import read_source
 
 Run = Callable[..., int]
@@ -87,7 +88,7 @@ def test_training_is_bit_identical_to_a_plain_loop_that_starts_from_the_weights(
     assert session["initialised_from"]["path"] == str(source)
     assert session["initialised_from"]["kind"] == "exported codec"
     assert len(session["initialised_from"]["sha256"]) == 64
-    assert f"initialised from {source} (exported codec of HPCM_Tiny)" in (folder / "train.log").read_text()
+    assert f"initialised from {source} (exported codec of hpcm-tiny)" in (folder / "train.log").read_text()
     assert f"init_from: {source}" in (folder / "config.yaml").read_text()
 
 
@@ -141,7 +142,7 @@ def test_published_weights_give_the_published_codecs_output(tmp_path: Path) -> N
     state = {key: 0.02 * torch.randn(shape, generator=generator) for key, shape in shapes.items()}
     torch.save(state, tmp_path / "published.pth.tar")
     weights = read_source(str(tmp_path / "published.pth.tar"), "init_from")
-    codec, expected = HPCM_Base().eval(), weights.weights.build().eval()
+    codec, expected = HPCM_Base().eval(), build_codec(weights.weights).eval()
     initialise(codec, weights, MODELS)
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

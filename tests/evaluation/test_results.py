@@ -21,10 +21,8 @@ def score(**changes: object) -> ImageScore:
         "height": 200,
         "width": 300,
         "file_bytes": 3000,
-        "y_bytes": 2800,
-        "z_bytes": 150,
-        "estimated_y_bits": 22000.0,
-        "estimated_z_bits": 1190.0,
+        "string_bytes": {"z": 150, "y": 2800},
+        "estimated_bits": {"y": 22000.0, "z": 1190.0},
         "psnr": 30.0,
         "ms_ssim_db": 10.0,
         "encode_seconds": 0.5,
@@ -100,3 +98,14 @@ def test_the_table_compares_real_bits_with_estimated_ones() -> None:
     cells = dict(zip(["codec", *heading], row, strict=True))
     assert cells["real/est."] == f"{8 * 2950 / 23190:.4f}"
     assert (cells["bpp"], cells["PSNR dB"], cells["MS-SSIM"]) == ("0.4000", "30.00", "0.9000")
+
+
+def test_codecs_of_other_strings_share_a_file_and_a_table(tmp_path: Path) -> None:
+    one = CodecScore("one", (score(string_bytes={"y": 2900}, estimated_bits={"y": 23000.0}),))
+    both = [one, CodecScore("two", (score(),))]
+    with write_per_image(tmp_path, both).open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["y_bytes"], first["z_bytes"], second["z_bytes"]) == ("2900", "", "150")
+    assert "bpp-z" not in curve(both)
+    assert curve(both)["bpp-y"] == pytest.approx([8 * 2900 / 60000, 8 * 2800 / 60000])
+    assert f"{8 * 2900 / 23000:.4f}" in table(both)

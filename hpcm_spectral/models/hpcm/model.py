@@ -24,7 +24,7 @@ from hpcm_spectral.errors import CodingError
 from hpcm_spectral.metrics import bits
 from hpcm_spectral.models.hpcm.context import HyperPriorOrder, ProgressiveContext
 from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
-from hpcm_spectral.models.hpcm.sizes import checked_arguments, infer_arguments
+from hpcm_spectral.models.hpcm.sizes import DEFAULTS, checked_arguments, infer_arguments, registered_name
 from hpcm_spectral.models.hpcm.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import Padding, centred_padding
 from hpcm_spectral.ops.reproducible import reproducible
@@ -66,12 +66,12 @@ class HPCM(CompressionModel, Codec):
 
     def __init__(
         self,
-        latent_channels: int = 320,
-        hyper_channels: int = 256,
-        widths: Sequence[int] = (96, 192, 384),
-        depths: Sequence[int] = (2, 2, 4),
-        context_depths_coarse: Sequence[int] = (2, 1),
-        context_depths_fine: Sequence[int] = (3, 2),
+        latent_channels: int = DEFAULTS["latent_channels"],
+        hyper_channels: int = DEFAULTS["hyper_channels"],
+        widths: Sequence[int] = DEFAULTS["widths"],
+        depths: Sequence[int] = DEFAULTS["depths"],
+        context_depths_coarse: Sequence[int] = DEFAULTS["context_depths_coarse"],
+        context_depths_fine: Sequence[int] = DEFAULTS["context_depths_fine"],
         cross_attention: bool = True,
         hyper_prior_order: HyperPriorOrder = "published",
     ) -> None:
@@ -86,6 +86,8 @@ class HPCM(CompressionModel, Codec):
             cross_attention=cross_attention,
             hyper_prior_order=hyper_prior_order,
         )
+        # A subclass is exported by the settings that it was built from.
+        self.name = registered_name(self.arguments) if type(self) is HPCM else ""
         self.g_a = build_g_a(widths, depths, latent_channels)
         self.g_s = build_g_s(widths, depths, latent_channels)
         self.h_a = build_h_a(latent_channels, hyper_channels)

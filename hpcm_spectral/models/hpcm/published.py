@@ -1,7 +1,7 @@
 """The keys of the published HPCM checkpoints, and loading such a state dict."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,9 +13,9 @@ from hpcm_spectral.models.weights import (
     CodecWeights,
     array_shape,
     checked_tensor,
-    outline,
-    parameter_shapes,
+    shapes_of,
     shown,
+    weights_of,
 )
 
 _TABLE_RANKS = {"quantized_cdf": 2, "cdf_length": 1, "offset": 1}
@@ -61,33 +61,31 @@ def _published_key(key: str, model: HPCM) -> str:
     return key
 
 
-def from_published(state_dict: Mapping[str, torch.Tensor]) -> HPCM:
-    """HPCM-Base, HPCM-Large or HPCM-Base without cross attention from a published state dict.
+def is_published(state_dict: Mapping[Any, Any]) -> bool:
+    """Whether keys of a published HPCM are among those of a state dict."""
+    keys = (key.removeprefix("module.") for key in state_dict if isinstance(key, str))
+    return any(key.startswith(("g_a.branch.", "g_s.branch.", "h_s.branch.", "y_spatial_prior_")) for key in keys)
+
+
+def translate_published(state_dict: Mapping[Any, Any]) -> CodecWeights:
+    """HPCM-Base, HPCM-Large or HPCM-Base without cross attention from a published state dict, not yet built.
 
     The per-step gains may be missing as a whole (checkpoints made before 2026) and then stay at one; ``module.``
-    prefixes and filled coding tables are accepted.
+    prefixes and filled coding tables are accepted. The order of the hyper prior is the published one.
 
     Args:
         state_dict: Tensors by published key.
-
-    Returns:
-        The codec, with the published order of the hyper prior.
 
     Raises:
         CheckpointError: A key is unknown or missing, its tensor of another shape or not finite; the first such key is
             named.
     """
-    return translate_published(state_dict).build()
-
-
-def translate_published(state_dict: Mapping[Any, Any]) -> CodecWeights:
-    """The codec in what should be a published state dict, not yet built; see :func:`from_published`."""
     tensors = _without_prefix(state_dict)
-    cls, arguments = _variant_of(tensors)
-    name = cls.__name__ + ("" if arguments["cross_attention"] else " without cross attention")
-    owner = f"a checkpoint of {name}"
-    model = outline(cls, arguments)
-    shapes = parameter_shapes(model)
+    title, build, arguments = _variant_of(tensors)
+    owner = f"a checkpoint of {title}"
+    with torch.device("meta"):
+        model = build(**arguments)
+    shapes = shapes_of(weights_of(model))
     own_keys = {published: own for own, published in published_keys(model).items()}
     found: dict[str, torch.Tensor] = {}
     for key, value in tensors.items():
@@ -102,10 +100,11 @@ def translate_published(state_dict: Mapping[Any, Any]) -> CodecWeights:
     gains_missing = gains.isdisjoint(tensors)
     for key in (*own_keys, *_UNUSED):
         if key not in tensors and not (gains_missing and key in gains):
-            raise CheckpointError(f"A checkpoint of {name} must hold {key!r}, which is missing.")
+            raise CheckpointError(f"A checkpoint of {title} must hold {key!r}, which is missing.")
     if gains_missing:
         found |= {own_keys[key]: torch.ones(shapes[own_keys[key]]) for key in gains}
-    return CodecWeights(cls, model.arguments, found, gains_missing)
+    notes = ("its per-step gains are missing, as in checkpoints made before 2026, and are set to one",) * gains_missing
+    return CodecWeights(model.name, model.arguments, found, notes)
 
 
 def _without_prefix(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
@@ -118,10 +117,11 @@ def _without_prefix(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
     return tensors
 
 
-def _variant_of(tensors: Mapping[str, Any]) -> tuple[type[HPCM], dict[str, bool]]:
+def _variant_of(tensors: Mapping[str, Any]) -> tuple[str, Callable[..., HPCM], dict[str, bool]]:
     if any(key.startswith("g_a.branch.12.") for key in tensors):
-        return HPCM_Large, {"cross_attention": True}
-    return HPCM_Base, {"cross_attention": any(key.startswith("attn_s") for key in tensors)}
+        return "HPCM-Large", HPCM_Large, {"cross_attention": True}
+    attention = any(key.startswith("attn_s") for key in tensors)
+    return f"HPCM-Base{'' if attention else ' without cross attention'}", HPCM_Base, {"cross_attention": attention}
 
 
 def _check_unused(key: str, value: object, owner: str) -> None:

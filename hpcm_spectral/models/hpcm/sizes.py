@@ -9,6 +9,31 @@ import torch
 from hpcm_spectral.errors import SettingError
 from hpcm_spectral.models.hpcm.attention import HEAD_CHANNELS
 
+# What tells the registered codecs apart; cross attention and the order of the hyper prior are options of each.
+SIZES: Mapping[str, Mapping[str, Any]] = {
+    "hpcm-base": {},
+    "hpcm-large": {"depths": (2, 2, 8), "context_depths_coarse": (2, 2), "context_depths_fine": (4, 3)},
+    "hpcm-tiny": {"latent_channels": 40, "hyper_channels": 32, "widths": (16, 32, 64)},
+}
+DEFAULTS: Mapping[str, Any] = {
+    "latent_channels": 320,
+    "hyper_channels": 256,
+    "widths": (96, 192, 384),
+    "depths": (2, 2, 4),
+    "context_depths_coarse": (2, 1),
+    "context_depths_fine": (3, 2),
+}
+
+
+def registered_name(arguments: Mapping[str, Any]) -> str:
+    """The name whose sizes these are; ``hpcm`` for sizes of one's own."""
+
+    def has(sizes: Mapping[str, Any]) -> bool:
+        expected = {key: list(v) if isinstance(v, tuple) else v for key, v in {**DEFAULTS, **sizes}.items()}
+        return all(arguments[key] == value for key, value in expected.items())
+
+    return next((name for name, sizes in SIZES.items() if has(sizes)), "hpcm")
+
 
 def checked_arguments(**arguments: Any) -> dict[str, Any]:
     """All constructor arguments of :class:`HPCM` as plain values.

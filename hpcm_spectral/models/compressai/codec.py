@@ -1,0 +1,160 @@
+"""A CompressAI ``CompressionModel`` behind the protocol."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from compressai.entropy_models import EntropyBottleneck, EntropyModel
+from compressai.models import CompressionModel
+from jaxtyping import Float
+
+from hpcm_spectral.codec import Codec, CodecOutput, EncodedImage, Level, ScaleLatent
+from hpcm_spectral.errors import CodingError, one_line
+from hpcm_spectral.models.compressai.symbols import SymbolChecksum
+from hpcm_spectral.ops import Padding, centred_padding
+from hpcm_spectral.ops.reproducible import reproducible
+
+# Of a model that does not say by how much it downsamples.
+SIZE_MULTIPLE = 64
+# In CompressAI's order, in which strings come out of ``compress``.
+NAMES = ("y", "z")
+SHAPE = "shape"
+# A decoder that is out of step reads on past the end of a string; it shall find zeros there.
+ZEROS_PER_PIXEL, ZEROS = 10, 4096
+
+
+class CompressAICodec(Codec):
+    """Any ``CompressionModel`` as a codec.
+
+    .. code-block:: none
+
+        image ──► padding ──► model.forward ──► x_hat ──► cropping
+                                   │
+                                   └──► entropy models ──► likelihoods, latents
+
+    Latents are what the model's entropy models return beside the likelihoods that its ``forward`` names, so z and y of
+    a hyper-prior codec are two scales; a model whose ``forward`` returns ``latents`` itself keeps those.
+
+    The quantiles of entropy bottlenecks are no part of the training loss. CompressAI trains them by an auxiliary loss
+    of thousands of steps; here they are solved for (CompressAI's own bisection) before each validation and export, so
+    that they fit the weights exactly however short the training was.
+
+    Args:
+        model: The model. Its weights are what files hold, under its own names.
+        name: The name it is registered under; empty for a class of one's own.
+        arguments: What the model was built from.
+    """
+
+    def __init__(self, model: CompressionModel, name: str = "", arguments: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.name = name
+        self.arguments = dict(arguments or {})
+        self.size_multiple = int(getattr(model, "downsampling_factor", SIZE_MULTIPLE))
+        for bottleneck in self._bottlenecks():
+            # No gradient ever reaches them, which training on several devices would take for an error.
+            bottleneck.quantiles.requires_grad_(False)
+
+    @property
+    def network(self) -> CompressionModel:
+        """CompressAI's own model."""
+        return self.model
+
+    def forward(self, x: Float[torch.Tensor, "B 3 H W"], level: Level | None = None) -> CodecOutput:
+        """See :class:`Codec`; there is one rate, so that ``level`` is ignored."""
+        padding = self._padding(*x.shape[-2:])
+        seen: list[Any] = []
+        hooks = [
+            module.register_forward_hook(lambda _, __, output: seen.append(output))
+            for module in self.model.modules()
+            if isinstance(module, EntropyModel)
+        ]
+        try:
+            out = self.model(padding.pad(x))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        likelihoods = out["likelihoods"]
+        latents = out.get("latents")
+        if latents is None:
+            # By identity, as an entropy model may also be called for something that is not coded.
+            named = [y_hat for y_hat, p in seen if any(p is coded for coded in likelihoods.values())]
+            latents = [
+                ScaleLatent(y_hat, torch.ones_like(y_hat[:1], dtype=torch.bool))
+                for y_hat in sorted(named, key=lambda y_hat: y_hat.shape[-2:].numel())
+            ]
+        return {"x_hat": padding.crop(out["x_hat"]), "likelihoods": dict(likelihoods), "latents": list(latents)}
+
+    @torch.inference_mode()
+    def encode(self, x: Float[torch.Tensor, "1 3 H W"], level: int = 0) -> EncodedImage:
+        """See :class:`Codec`.
+
+        Raises:
+            CodingError: The latents are not finite.
+            ValueError: There are no coding tables; ``update`` makes them.
+        """
+        height, width = x.shape[-2:]
+        padding = self._padding(height, width)
+        with reproducible(x.device), SymbolChecksum(self._registered(), "quantize") as coded:
+            out = self.model.compress(padding.pad(x.float()))
+        parts = [string[0] for string in out["strings"]]
+        names = NAMES if len(parts) <= len(NAMES) else [f"s{number}" for number in range(1, len(parts) + 1)]
+        strings = dict(zip(names, parts, strict=False))
+        if (shape := _plain(out["shape"])) != self._shape(height, width, padding):
+            strings[SHAPE] = json.dumps(shape).encode()
+        return EncodedImage(strings, height, width, checksum=coded.value)
+
+    @torch.inference_mode()
+    def decode(self, image: EncodedImage) -> Float[torch.Tensor, "1 3 H W"]:
+        """See :class:`Codec`; the reconstruction is clamped, as CompressAI's are."""
+        padding = self._padding(image.height, image.width)
+        zeros = bytes(ZEROS_PER_PIXEL * image.height * image.width + ZEROS)
+        strings = [[string + zeros] for name, string in image.strings.items() if name != SHAPE]
+        shape = self._shape(image.height, image.width, padding)
+        if SHAPE in image.strings:
+            shape = json.loads(image.strings[SHAPE])
+        device = next(self.parameters()).device
+        with reproducible(device), SymbolChecksum(self._registered(), "dequantize") as coded:
+            try:
+                x_hat = self.model.decompress(strings, shape)["x_hat"]
+            except (RuntimeError, IndexError, AssertionError) as error:
+                raise CodingError(f"must be decoded by the codec, but that fails: {one_line(error)}") from None
+        if image.checksum is not None and coded.value != image.checksum:
+            raise CodingError(
+                "must give the symbols that were encoded, but their checksum differs; decode with the kind of device, "
+                "the library versions and the thread count that encoded"
+            )
+        return padding.crop(x_hat)
+
+    def update(self, *, force: bool = False) -> bool:
+        """CompressAI's own tables."""
+        return bool(self.model.update(force=force))
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Solve for the quantiles of entropy bottlenecks; see the class."""
+        for bottleneck in self._bottlenecks():
+            bottleneck._update_quantiles()
+
+    def _bottlenecks(self) -> list[EntropyBottleneck]:
+        return [module for module in self.model.modules() if isinstance(module, EntropyBottleneck)]
+
+    def _registered(self) -> list[EntropyModel]:
+        """The entropy models whose symbols are known to pass the same way in both directions."""
+        return [m for m in self.model.modules() if isinstance(m, EntropyModel)] if "." not in self.name else []
+
+    def _padding(self, height: int, width: int) -> Padding:
+        return centred_padding(height, width, self.size_multiple)
+
+    def _shape(self, height: int, width: int, padding: Padding) -> list[int]:
+        """What CompressAI's ``shape`` is for an image of this size."""
+        sides = (height + padding.top + padding.bottom, width + padding.left + padding.right)
+        return [side // self.size_multiple for side in sides]
+
+
+def _plain(shape: Any) -> Any:
+    """A shape, or a nest of them, as JSON holds it."""
+    if isinstance(shape, Mapping):
+        return {key: _plain(value) for key, value in shape.items()}
+    return [_plain(value) for value in shape] if isinstance(shape, tuple | list | torch.Size) else shape

@@ -1,0 +1,76 @@
+"""HPCM as a family of codecs: which arguments a file may give, and what its checkpoints show."""
+
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import torch
+
+from hpcm_spectral.codec import Codec
+from hpcm_spectral.errors import CheckpointError
+from hpcm_spectral.models.hpcm.context import HyperPriorOrder
+from hpcm_spectral.models.hpcm.model import HPCM
+from hpcm_spectral.models.hpcm.published import is_published, translate_published
+from hpcm_spectral.models.hpcm.sizes import SIZES, infer_arguments, registered_name
+from hpcm_spectral.models.registry import Family
+from hpcm_spectral.models.weights import CodecWeights, Shapes, shown
+
+ORDER = "hyper_prior_order"
+ORDERS: tuple[str, ...] = get_args(HyperPriorOrder)
+# Arguments whose lists count residual blocks, each of which has tensors of its own.
+DEPTHS = ("depths", "context_depths_coarse", "context_depths_fine")
+
+
+class HPCMFamily(Family):
+    """HPCM of any size; all sizes are arguments, so that a name says nothing more."""
+
+    names = ("hpcm", *SIZES)
+
+    def build(self, name: str, arguments: Mapping[str, Any]) -> Codec:
+        """See :class:`Family`."""
+        return HPCM(**arguments)
+
+    def check_arguments(self, given: Mapping[str, Any], shapes: Shapes, owner: str) -> dict[str, Any]:
+        """All of them, each of its type; their ranges are the business of the class."""
+        defaults = {name: parameter.default for name, parameter in inspect.signature(HPCM).parameters.items()}
+        for name in (*defaults, *given):
+            if name not in given or name not in defaults:
+                state = "is missing" if name not in given else "is unknown"
+                raise CheckpointError(
+                    f"{owner} must hold the arguments {', '.join(defaults)}, but {shown(name)} {state}."
+                )
+            if not _is_like(given[name], defaults[name]):
+                like = json.dumps(defaults[name])
+                raise CheckpointError(f"{owner} must hold as {name} a value like {like}, got {shown(given[name])}.")
+        if given[ORDER] not in ORDERS:
+            raise CheckpointError(f"{owner} must hold as {ORDER} {' or '.join(ORDERS)}, got {shown(given[ORDER])}.")
+        blocks = sum(sum(given[name]) for name in DEPTHS)
+        if blocks > len(shapes):
+            raise CheckpointError(
+                f"{owner} must hold tensors of every residual block, got {shown(blocks)} blocks and {len(shapes)} "
+                "tensors."
+            )
+        return dict(given)
+
+    def translate(self, state_dict: Mapping[Any, Any]) -> CodecWeights | None:
+        """See :class:`Family`."""
+        return translate_published(state_dict) if is_published(state_dict) else None
+
+    def infer(self, state_dict: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> CodecWeights | None:
+        """Sizes from the tensors; the order of the hyper prior, which no tensor shows, from the run's settings."""
+        try:
+            arguments = infer_arguments(state_dict)
+        except (KeyError, IndexError, ValueError):
+            return None
+        arguments[ORDER] = settings.get(ORDER, ORDERS[0])
+        return CodecWeights(
+            registered_name(arguments), arguments, dict(state_dict), unknown={} if settings else {ORDER: ORDERS}
+        )
+
+
+def _is_like(value: object, default: object) -> bool:
+    """Whether both are of the same type; lists also of the same length."""
+    if isinstance(default, tuple):
+        return isinstance(value, list) and len(value) == len(default) and all(map(_is_like, value, default))
+    return type(value) is type(default)
