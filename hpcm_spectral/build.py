@@ -77,7 +77,7 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
     check_trainer(settings.trainer)
     stages = build_stages(settings)
     own = {name: build_node(node, f"callbacks.{name}", Callback) for name, node in settings.callbacks.items()}
-    data, module = _build_data_and_module(settings, stages)
+    data, module = build_data_and_module(settings, stages)
     max_epochs, steps, images = settings.trainer["max_epochs"], len(data.train_dataloader()), len(data.val_names)
     check_limits(settings.trainer, steps, images)
     module.recipe.scheduler(module.recipe.optimizer(module.parameter_groups()), total_steps=max_epochs * steps)
@@ -114,16 +114,15 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
     return Run(settings, data, module, trainer, meter, diagnostics)
 
 
-def build_data_and_module(settings: RunSettings) -> tuple[ImageDataModule, CodecModule]:
-    """The images, and the codec with its loss, its recipe and its stages.
+def build_data_and_module(
+    settings: RunSettings, stages: Mapping[str, Stage] | None = None
+) -> tuple[ImageDataModule, CodecModule]:
+    """The images, and the codec with its loss, its recipe and its stages, which are built if they are not given.
 
     Raises:
         UserError: A value is out of its range, or the data cannot be used.
     """
-    return _build_data_and_module(settings, build_stages(settings))
-
-
-def _build_data_and_module(settings: RunSettings, stages: Mapping[str, Stage]) -> tuple[ImageDataModule, CodecModule]:
+    stages = build_stages(settings) if stages is None else stages
     loss = build_node(settings.loss, "loss", RateDistortionLoss)
     recipe = build_recipe(settings)
     data = build_node(settings.data, "data", ImageDataModule)
@@ -164,7 +163,6 @@ def build_node(node: Mapping[str, Any], key: str, kind: type[Any] = object, **su
         if isinstance(cause, REFUSALS):
             raise ConfigError(f"{key} cannot be built: {first_line(cause).rstrip('!')}.") from cause
         raise cause or error from None
-    # A module of Lightning imported by its other name has classes of its own.
     if not isinstance(built, kind):
         raise ConfigError(f"{key}.{TARGET} must name a {kind.__name__}, got {type(built).__name__}.")
     return built

@@ -121,9 +121,7 @@ def train_into(cfg: DictConfig, folder: Path, resume: str | None) -> dict[str, A
             return {}
         if settings.trainer.get("fast_dev_run"):
             _train(run, checkpoint)
-            log.info(
-                "fast_dev_run: %d steps and their validation went through; nothing is kept", run.trainer.global_step
-            )
+            log.info("fast_dev_run: training and validation went through; nothing is kept")
             return {"state": "tried"}
         max_epochs = run.settings.trainer["max_epochs"]
         if epochs_done >= max_epochs and (folder / DESCRIPTION).exists():

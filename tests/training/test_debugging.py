@@ -11,10 +11,10 @@ import torch
 CODECS = '''
 import torch
 from hpcm_spectral.codec import ScaleLatent
-from hpcm_spectral.models import HPCM_Tiny
+from hpcm_spectral.models import HPCM
 
 
-class Unpadded(HPCM_Tiny):
+class Unpadded(HPCM):
     """Validates no image whose sides are no multiples of 64."""
 
     def forward(self, x, level=None):
@@ -23,7 +23,7 @@ class Unpadded(HPCM_Tiny):
         return super().forward(x)
 
 
-class OneScale(HPCM_Tiny):
+class OneScale(HPCM):
     def forward(self, x, level=None):
         out = super().forward(x)
         return {**out, "latents": out["latents"][-1:]}
@@ -47,7 +47,7 @@ def test_fast_dev_run_takes_a_step_and_a_validation_and_leaves_nothing(
     debug = ["debug=fast", "diagnostics=spectral", "callbacks=lr_monitor", "logger=wandb"]
     kept = [word for word in small_run if not word.startswith("logger")]
     assert run_train(*kept, *debug, f"hydra.run.dir={tmp_path / 'run'}") == 0
-    assert "fast_dev_run: 1 steps and a validation went through, nothing is kept" in capsys.readouterr().err
+    assert "fast_dev_run: training and validation went through; nothing is kept" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -33,6 +33,41 @@ class Line(Codec):
         self.line = nn.Linear(2, 1)
 
 
+class ThreeRates(Codec):
+    """Remembers its levels; each has a likelihood and a reconstruction of its own."""
+
+    levels, lmbdas = 5, (0.1, 0.2, 0.3, 0.4, 0.5)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor | None = None) -> dict:
+        self.seen.append(level)
+        factor = 1 / (1 + level.float())[:, None, None, None]
+        return {"x_hat": x * factor, "likelihoods": {"y": factor.expand(len(x), 1, 2, 2)}, "latents": []}
+
+
+def test_a_codec_of_several_rates_trains_on_a_level_per_image_and_is_validated_at_three() -> None:
+    torch.manual_seed(0)
+    codec = ThreeRates()
+    module = CodecModule(codec, RateDistortionLoss(), ADAM)
+    step = module.training_loss(torch.full((64, 3, 4, 4), 0.5), 0.0)
+    (levels,) = codec.seen
+    assert set(levels.tolist()) == {0, 1, 2, 3, 4}
+    error = (0.5 - 0.5 / (1 + levels)).square()
+    bpp = torch.log2(1.0 + levels).mean() * 4 / 16
+    distortion = (torch.tensor(codec.lmbdas)[levels] * 255**2 * error).mean()
+    assert step.loss.item() == pytest.approx((distortion + bpp).item(), rel=1e-5)
+
+    codec.seen.clear()
+    metrics = module.validation_metrics(torch.full((1, 3, 4, 4), 0.5))
+    assert [level.item() for level in codec.seen] == [0, 2, 4]
+    expected = [lmbda * 255**2 * (0.5 - 0.5 / (1 + k)) ** 2 for k, lmbda in ((0, 0.1), (2, 0.3), (4, 0.5))]
+    bits = [torch.log2(torch.tensor(1.0 + k)).item() / 4 for k in (0, 2, 4)]
+    assert metrics["loss"].item() == pytest.approx(sum(expected) / 3 + sum(bits) / 3, rel=1e-5)
+
+
 def rates(schedule: torch.optim.lr_scheduler.LambdaLR, *moments: int) -> list[float]:
     return [schedule.base_lrs[0] * schedule.lr_lambdas[0](moment) for moment in moments]
 
