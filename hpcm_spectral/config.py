@@ -4,14 +4,15 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
-from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.errors import ConfigError, first_line
 
 TARGET = "_target_"
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -49,10 +50,13 @@ class RunSettings(BaseModel):
     schedule: dict[str, Any]
     phase1: dict[str, Any]
     phase2: dict[str, Any]
+    stages: dict[str, Any] = {}
     data: dict[str, Any]
     loss: dict[str, Any]
     optimizer: dict[str, Any]
+    lr_scheduler: dict[str, Any]
     trainer: dict[str, Any]
+    callbacks: dict[str, Any] = {}
     logger: dict[str, Any]
     diagnostics: dict[str, Any]
     seed: int
@@ -62,10 +66,13 @@ class RunSettings(BaseModel):
     sweep: SweepSettings = SweepSettings()
 
 
-# Groups that may be empty: "off", or nothing beside the CSV file.
-OPTIONAL_GROUPS = ("phase1", "phase2", "logger", "diagnostics")
+# Groups that may be empty: "off".
+OPTIONAL_GROUPS = ("phase1", "phase2", "lr_scheduler", "diagnostics")
 GROUPS = ("model", "schedule", *OPTIONAL_GROUPS, "data", "loss", "optimizer", "trainer")
-# Arguments that the program supplies itself.
+# Groups of any number of objects, each under a name of its own.
+KEYED_GROUPS = ("stages", "callbacks", "logger")
+# Arguments that the program supplies itself; the first of an optimizer and a schedule, too.
+FIRST_SUPPLIED = ("optimizer", "lr_scheduler")
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "trainer": (
         "logger",
@@ -77,9 +84,18 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
         "enable_model_summary",
         "enable_progress_bar",
     ),
-    "logger": ("save_dir", "id", "resume", "version", "dir"),
     "diagnostics": ("folder", "codec", "photographs", "draw"),
+    "wandb": ("id", "resume", "version", "dir"),
 }
+
+
+class ScheduleSettings(BaseModel):
+    """What is the program's own among the settings of ``lr_scheduler``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    interval: Literal["epoch", "step"] = "epoch"
+    monitor: str | None = None
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -131,8 +147,32 @@ def check_config(cfg: Mapping[str, Any]) -> RunSettings:
         node = cfg[group]
         if not node and group in OPTIONAL_GROUPS:
             continue
+        if group == "lr_scheduler":
+            own, node = split_schedule(node)
+            if own.interval == "step" and own.monitor is not None:
+                raise ConfigError(
+                    "lr_scheduler.interval must be epoch for a schedule that watches lr_scheduler.monitor, got step."
+                )
         check_node(node, group, SUPPLIED.get(group, ()))
+    for group in KEYED_GROUPS:
+        for name, node in getattr(settings, group).items():
+            if not isinstance(node, Mapping):
+                raise ConfigError(
+                    f"{group}.{name} must be a group of settings with a {TARGET}, got {_as_yaml(node)}; name it as in "
+                    f"+{group}.mine.{TARGET}=package.module.Class."
+                )
+            of_wandb = group == "logger" and str(node.get(TARGET)).endswith("WandbLogger")
+            # A logger that writes into a folder gets the run folder, unless the user names another.
+            folder = ("save_dir",) if group == "logger" and "save_dir" not in node else ()
+            check_node(node, f"{group}.{name}", (*folder, *(SUPPLIED["wandb"] if of_wandb else ())))
     return settings
+
+
+def split_schedule(node: Mapping[str, Any]) -> tuple[ScheduleSettings, dict[str, Any]]:
+    """The settings of ``lr_scheduler`` that are the program's own, and those of its class."""
+    own = {key: value for key, value in node.items() if key in ScheduleSettings.model_fields}
+    rest = {key: value for key, value in node.items() if key not in own}
+    return check_settings(ScheduleSettings, own, "lr_scheduler."), rest
 
 
 def check_node(node: Mapping[str, Any], key: str, supplied: Sequence[str] = ()) -> None:
@@ -141,7 +181,7 @@ def check_node(node: Mapping[str, Any], key: str, supplied: Sequence[str] = ()) 
     Args:
         node: Settings with a ``_target_``.
         key: Where they stand in the config.
-        supplied: Arguments that are not the user's to set.
+        supplied: Arguments that are not the user's to set; the first one is none of theirs in FIRST_SUPPLIED.
 
     Raises:
         ConfigError: The class cannot be imported, or a key or type does not fit it.
@@ -159,12 +199,16 @@ def check_node(node: Mapping[str, Any], key: str, supplied: Sequence[str] = ()) 
         ) from None
 
     given = {name: value for name, value in node.items() if not name.startswith("_")}
+    if key in FIRST_SUPPLIED:
+        supplied = (*supplied, *list(parameters)[:1], *({"total_steps"} - given.keys()))
     fields: dict[str, Any] = {}
     for name, parameter in parameters.items():
         if name in supplied:
             continue
         required = parameter.default is inspect.Parameter.empty
         fields[name] = (parameter.annotation, ... if required else parameter.default)
+        if isinstance(given.get(name), list) and _takes_tuple(parameter.annotation):
+            given[name] = tuple(given[name])  # YAML has lists only
     for name, value in given.items():
         if name not in fields and (not open_ended or name in supplied):
             raise ConfigError(_unknown(f"{key}.{name}", [f"{key}.{field}" for field in fields]))
@@ -199,11 +243,20 @@ def constructor_parameters(cls: Any) -> tuple[dict[str, inspect.Parameter], bool
         for parameter in parameters:
             if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
                 annotated = parameter.replace(annotation=hints.get(parameter.name, Any))
+                if function is not functions[0] and parameter.default is inspect.Parameter.empty:
+                    annotated = annotated.replace(default=None)  # the class itself may supply it
                 found.setdefault(parameter.name, annotated)
         open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
         if not open_ended:
             break
     return found, open_ended
+
+
+def _takes_tuple(annotation: Any) -> bool:
+    """Whether an annotation, or one of those that it joins, is a tuple's and none a list's."""
+    joined = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    kinds = {get_origin(part) or part for part in joined}
+    return tuple in kinds and not kinds & {list, Sequence}
 
 
 def _hints(function: Any) -> dict[str, Any]:
@@ -253,8 +306,3 @@ def _import_reason(error: BaseException) -> str:
     """Hydra gives the reason of a failed import within its type, in the middle of its message."""
     match = re.search(r"Error\((['\"])(.*?)\1\)", str(error))
     return match[2].rstrip(".") if match else first_line(error)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -18,6 +18,19 @@ class ConfigError(UserError):
     """A setting is unknown, has the wrong type or an impossible value."""
 
 
+class SettingError(ValueError):
+    """An argument of a class is outside its range.
+
+    Args:
+        name: The argument.
+        sentence: What must hold, what came and what to do, without the argument's name at its beginning.
+    """
+
+    def __init__(self, name: str, sentence: str) -> None:
+        super().__init__(f"{name} {sentence}")
+        self.name = name
+
+
 class RefusedError(ConfigError):
     """A folder holds another's run, which stays as it is."""
 
@@ -42,3 +55,8 @@ def one_line(error: Exception) -> str:
         'two lines'
     """
     return " ".join(str(error).split()).rstrip(".")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without its last full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -8,6 +8,8 @@ import math
 from abc import ABC, abstractmethod
 from typing import Literal
 
+from hpcm_spectral.errors import SettingError
+
 Granularity = Literal["epoch", "step"]
 MAX_TAU = 2.0
 
@@ -35,15 +37,19 @@ class TauSchedule(ABC):
         granularity: Granularity = "epoch",
     ) -> None:
         if not 0 < tau_init <= MAX_TAU:
-            raise ValueError(f"tau_init must lie above 0 and at most at {MAX_TAU:g}, got {tau_init}.")
+            raise SettingError("tau_init", f"must lie above 0 and at most at {MAX_TAU:g}, got {tau_init}.")
         if not 0 < tau_final <= MAX_TAU:
-            raise ValueError(f"tau_final must lie above 0 and at most at {MAX_TAU:g}, got {tau_final}.")
+            raise SettingError("tau_final", f"must lie above 0 and at most at {MAX_TAU:g}, got {tau_final}.")
         if tau_init > tau_final:
-            raise ValueError(f"tau_init must not exceed tau_final ({tau_final}), got {tau_init}; the band only opens.")
+            raise SettingError(
+                "tau_init", f"must not exceed tau_final ({tau_final}), got {tau_init}; the band only opens."
+            )
         if num_epochs < 1:
-            raise ValueError(f"num_epochs must be at least 1, got {num_epochs}; phase1=off trains without phase 1.")
+            raise SettingError(
+                "num_epochs", f"must be at least 1, got {num_epochs}; phase1=off trains without phase 1."
+            )
         if granularity not in ("epoch", "step"):
-            raise ValueError(f"granularity must be epoch or step, got {granularity!r}.")
+            raise SettingError("granularity", f"must be epoch or step, got {granularity!r}.")
         self.tau_init = float(tau_init)
         self.tau_final = float(tau_final)
         self.num_epochs = num_epochs
@@ -117,7 +123,7 @@ class StepSchedule(TauSchedule):
     ) -> None:
         super().__init__(tau_init, tau_final, num_epochs, granularity)
         if num_levels < 2:
-            raise ValueError(f"num_levels must be at least 2, got {num_levels}; schedule=constant has one level.")
+            raise SettingError("num_levels", f"must be at least 2, got {num_levels}; schedule=constant has one level.")
         self.num_levels = num_levels
 
     def _between(self, t: float) -> float:

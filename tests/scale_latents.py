@@ -40,7 +40,7 @@ def prepared(like: list[ScaleLatent], *, steps: int = 0, **arguments: object) ->
         fixed = [ScaleLatent(latent.y_hat.detach(), latent.newly_coded) for latent in like]
         for _ in range(steps):
             optimizer.zero_grad()
-            measuring(fixed, 0.0).backward()
+            measuring(fixed, 0.0)[0].backward()
             optimizer.step()
         stage.load_state_dict(measuring.state_dict())
     stage.zero_grad()

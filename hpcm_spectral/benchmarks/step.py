@@ -61,7 +61,7 @@ def variants_of(module: CodecModule) -> dict[str, tuple[CodecModule, float]]:
     variants = {"baseline": (CodecModule(module.codec, module.loss, module.recipe), 0.0)}
     for stage in module.stages:
         assert isinstance(stage, Stage)
-        start = stage.start_epoch + getattr(stage, "ramp_epochs", 0)
+        start = stage.full_from
         end = start if stage.end_epoch is None else stage.end_epoch
         alone = CodecModule(module.codec, module.loss, module.recipe, [stage])
         variants[stage.phase] = (alone.train(), (start + end) / 2)
@@ -85,13 +85,13 @@ class Stepper:
         self.progress = progress
         self.clip = clip
         self.autocast = autocast
-        self.optimizer = module.recipe.configure(module.parameter_groups(), None)["optimizer"]
+        self.optimizer = module.recipe.optimizer(module.parameter_groups())
 
     def step(self, batch: Float[torch.Tensor, "B 3 H W"]) -> None:
         """One step on ``batch``."""
         self.optimizer.zero_grad()
         with torch.autocast(batch.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            loss, _ = self.module.training_loss(batch, self.progress)
+            loss = self.module.training_loss(batch, self.progress).loss
         loss.backward()
         if self.clip:
             self.module.configure_gradient_clipping(self.optimizer, self.clip)

@@ -7,7 +7,6 @@ from typing import Any
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
-from hpcm_spectral.build import count_parameters
 from hpcm_spectral.cli.outputs import output_folder
 from hpcm_spectral.config import Names, check_settings, plain
 from hpcm_spectral.errors import ConfigError
@@ -15,6 +14,7 @@ from hpcm_spectral.models import save_codec
 from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS
 from hpcm_spectral.models.registry import build_codec
 from hpcm_spectral.models.sources import CodecSource, read_source
+from hpcm_spectral.training import count_parameters
 
 
 class ConvertSettings(BaseModel):

@@ -14,12 +14,12 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from hpcm_spectral.build import Run, build_run, count_parameters
+from hpcm_spectral.build import Run, build_run
 from hpcm_spectral.cli.entry import config_folder
 from hpcm_spectral.config import check_config, plain
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.evaluation.samples import write_samples
-from hpcm_spectral.models import HPCM_Base, HPCM_Large, load_codec, save_codec
+from hpcm_spectral.models import load_codec, save_codec
 from hpcm_spectral.models.files import DESCRIPTION
 from hpcm_spectral.models.init_from import initialise
 from hpcm_spectral.models.sources import read_source
@@ -39,11 +39,13 @@ from hpcm_spectral.runs.saved_config import check_same_run, write_config
 from hpcm_spectral.runs.summary import read_summary, seconds_so_far, write_summary
 from hpcm_spectral.sweeps.jobs import run_job
 from hpcm_spectral.sweeps.pruning import pruning_callbacks, was_pruned
+from hpcm_spectral.training import count_parameters
 from hpcm_spectral.training.checkpointing import check_fits, read_checkpoint
 from hpcm_spectral.training.resources import accelerator_facts
 
 log = logging.getLogger("hpcm_spectral")
 DIAGNOSED = "diagnostics_seconds"
+MANY_ON_A_CPU = 20_000_000  # parameters
 
 
 def train_codec(cfg: DictConfig) -> float | None:
@@ -117,6 +119,10 @@ def train_into(cfg: DictConfig, folder: Path, resume: str | None) -> dict[str, A
         if not _is_main_process():
             _train(run, checkpoint)
             return {}
+        if settings.trainer.get("fast_dev_run"):
+            _train(run, checkpoint)
+            log.info("fast_dev_run: training and validation went through; nothing is kept")
+            return {"state": "tried"}
         max_epochs = run.settings.trainer["max_epochs"]
         if epochs_done >= max_epochs and (folder / DESCRIPTION).exists():
             log.info("%s has its %d epochs already; raise trainer.max_epochs to go on", folder, max_epochs)
@@ -149,6 +155,10 @@ def _is_main_process() -> bool:
 
 def _train(run: Run, checkpoint: Path | None) -> None:
     path = None if checkpoint is None else str(checkpoint)
+    # Profilers print their tables through Lightning's logging, which is quiet here.
+    tables = logging.getLogger("lightning.pytorch.profilers")
+    tables.handlers, tables.propagate = log.handlers, False
+    tables.setLevel(logging.INFO)
     run.trainer.fit(run.module, datamodule=run.data, ckpt_path=path, weights_only=True)
 
 
@@ -189,6 +199,7 @@ def _diagnosed(run: Run) -> dict[str, float]:
 
 def _figures(run: Run, seconds: float) -> dict[str, Any]:
     latest = {key: value.item() for key, value in run.trainer.callback_metrics.items() if key.startswith("val/")}
+    stages = run.module.latest.numbers if run.module.latest else {}
     return {
         "epochs": run.trainer.current_epoch,
         "steps": run.trainer.global_step,
@@ -196,10 +207,7 @@ def _figures(run: Run, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         **_diagnosed(run),
         **{key: round(value, 4) for key, value in run.meter.summary().items()},
-        "spectral": {
-            key.removeprefix("spectral/"): float(value)
-            for key, value in run.module.stage_metrics(run.module.latest_progress).items()
-        },
+        "spectral": {key.removeprefix("spectral/"): float(value) for key, value in stages.items()},
         "best_val_loss": _best_loss(run),
         "val": {key.removeprefix("val/"): value if math.isfinite(value) else None for key, value in latest.items()},
     }
@@ -227,6 +235,7 @@ def _finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     codec = run.module.codec
     codec.load_state_dict(weights)
+    codec.settle()
     loss = run.module.loss
     training = {
         "loss": {"metric": loss.metric, "lmbda": loss.lmbda},
@@ -239,10 +248,18 @@ def _finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
     write_samples(exported, run.data.val_dataloader(), run.data.val_names, folder)
     pictures = write_run_figures(folder)
     state = "pruned" if was_pruned(run.trainer) else "finished"
-    summary = {"state": state, "error": None, "best_epoch": checkpoint["epoch"] + 1, **figures}
+    summary = {"state": state, "error": None, "best_epoch": checkpoint["epoch"] + 1, **figures, **_stopped(run)}
     write_summary(folder, summary)
     _conclude(folder, summary, pictures)
     return summary
+
+
+def _stopped(run: Run) -> dict[str, str]:
+    """Why a callback has ended the training before its last epoch."""
+    for callback in run.trainer.early_stopping_callbacks:
+        if reason := callback.stopping_reason_message:
+            return {"stopped": " ".join(reason.split())}
+    return {}
 
 
 def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
@@ -256,7 +273,7 @@ def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
         log.info("continuing from %s", checkpoint)
         if run.settings.init_from is not None:
             log.info("not initialised again from %s", run.settings.init_from)
-    if _device(run) == "cpu" and type(run.module.codec) in (HPCM_Base, HPCM_Large):
+    if _device(run) == "cpu" and count_parameters(run.module.codec) > MANY_ON_A_CPU:
         log.info("on a CPU this model takes seconds per image and step; model=hpcm_tiny trains in minutes")
 
 
@@ -265,7 +282,9 @@ def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> No
     log.info("")
     steps = "%s: %d epochs, %d steps, best at epoch %d"
     log.info(steps, figures["state"], figures["epochs"], figures["steps"], figures["best_epoch"])
-    if "psnr" in val:
+    if "stopped" in figures:
+        log.info("stopped early: %s", figures["stopped"])
+    if {"loss", "bpp_loss", "psnr"} <= val.keys():
         log.info("last validation: loss %.3f, %.3f bpp, PSNR %.2f dB", val["loss"], val["bpp_loss"], val["psnr"])
     if "seconds_per_step" in figures:
         log.info("%.2f s per step, peak memory %.0f MiB", figures["seconds_per_step"], figures["peak_memory_mib"])

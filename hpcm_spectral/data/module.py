@@ -16,12 +16,9 @@ from hpcm_spectral.data.loader import TrainingLoader
 from hpcm_spectral.data.sampler import EpochSampler
 from hpcm_spectral.data.screening import OnError
 from hpcm_spectral.data.validation import ValidationImages
-from hpcm_spectral.errors import DataError
+from hpcm_spectral.errors import DataError, SettingError
 
 logger = logging.getLogger(__name__)
-
-# HPCM pads other sizes up to a multiple of this, and training should not see padding.
-_CROP_MULTIPLE = 256
 
 
 class ImageDataModule(LightningDataModule):
@@ -32,7 +29,7 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         batch_size: Crops per batch and process, at least 1.
-        crop_size: Side of the crops in pixels, a multiple of 256.
+        crop_size: Side of the crops in pixels, a multiple of what the codec pads to.
         samples_per_epoch: Crops per epoch over all processes, at least ``batch_size``; None means as many as
             there are training images.
         num_workers: Processes that decode training images, 0 for none; validation uses at most one. The
@@ -71,14 +68,15 @@ class ImageDataModule(LightningDataModule):
         _check_at_least("num_workers", num_workers, 0)
         most = max(16, 4 * (os.cpu_count() or 1))
         if num_workers > most:
-            raise ValueError(f"num_workers must be at most {most} on this machine, got {num_workers}; lower it.")
+            raise SettingError("num_workers", f"must be at most {most} on this machine, got {num_workers}; lower it.")
         _check_at_least("seed", seed, 0)
         _check_at_least("cache_mb", cache_mb, 0)
-        _check_crop_size(crop_size)
+        _check_at_least("crop_size", crop_size, 1)
         if samples_per_epoch is not None and samples_per_epoch < batch_size:
-            raise ValueError(
-                f"samples_per_epoch must be at least batch_size ({batch_size}), got {samples_per_epoch}, "
-                "which leaves an epoch without a full batch; raise it or lower batch_size."
+            raise SettingError(
+                "samples_per_epoch",
+                f"must be at least batch_size ({batch_size}), got {samples_per_epoch}, "
+                "which leaves an epoch without a full batch; raise it or lower batch_size.",
             )
         self.batch_size = batch_size
         self.crop_size = crop_size
@@ -184,16 +182,7 @@ class ImageDataModule(LightningDataModule):
 
 def _check_at_least(name: str, value: int, least: int) -> None:
     if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}; raise it.")
-
-
-def _check_crop_size(crop_size: int) -> None:
-    if crop_size < 1 or crop_size % _CROP_MULTIPLE:
-        below = max(_CROP_MULTIPLE, crop_size // _CROP_MULTIPLE * _CROP_MULTIPLE)
-        raise ValueError(
-            f"crop_size must be a positive multiple of {_CROP_MULTIPLE}, got {crop_size}; "
-            f"choose {below} or {below + _CROP_MULTIPLE}."
-        )
+        raise SettingError(name, f"must be at least {least}, got {value}; raise it.")
 
 
 def _warn_of_shared(train: Iterable[Path], val: Iterable[Path]) -> None:

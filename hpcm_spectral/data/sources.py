@@ -6,6 +6,7 @@ from typing import Any
 from hpcm_spectral.data.folder import list_images
 from hpcm_spectral.data.module import ImageDataModule
 from hpcm_spectral.data.photos import training_photos, validation_photos
+from hpcm_spectral.errors import SettingError
 
 
 class PhotoDataModule(ImageDataModule):
@@ -44,7 +45,7 @@ class FolderDataModule(ImageDataModule):
         super().__init__(**common)
         for name, folder in (("train_dir", train_dir), ("val_dir", val_dir)):
             if not folder.strip():
-                raise ValueError(f"{name} must name a folder, got nothing; . is the current one.")
+                raise SettingError(name, "must name a folder, got nothing; . is the current one.")
         self.train_dir = Path(train_dir).expanduser()
         self.val_dir = Path(val_dir).expanduser()
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pytorch_msssim import ms_ssim
 from torch import nn
 
+from hpcm_spectral.errors import SettingError
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, psnr
 
 Metric = Literal["mse", "ms_ssim"]
@@ -68,9 +69,9 @@ class RateDistortionLoss(nn.Module):
     def __init__(self, lmbda: float = 0.013, metric: Metric = "mse") -> None:
         super().__init__()
         if not 0 < lmbda < float("inf"):
-            raise ValueError(f"lmbda must be a number above 0, got {lmbda}.")
+            raise SettingError("lmbda", f"must be a number above 0, got {lmbda}.")
         if metric not in ("mse", "ms_ssim"):
-            raise ValueError(f"metric must be mse or ms_ssim, got {metric!r}.")
+            raise SettingError("metric", f"must be mse or ms_ssim, got {metric!r}.")
         self.lmbda = lmbda
         self.metric = metric
 

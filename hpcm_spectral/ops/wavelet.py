@@ -7,6 +7,8 @@ import pywt
 import torch
 from jaxtyping import Float
 
+from hpcm_spectral.errors import SettingError
+
 
 def wavelet_basis(wavelet: str, size: int) -> Float[torch.Tensor, "size size"]:
     """One level of a periodic wavelet transform of ``size`` samples as a matrix, in float64 on the CPU.
@@ -30,7 +32,9 @@ def wavelet_basis(wavelet: str, size: int) -> Float[torch.Tensor, "size size"]:
                 [ 0.7071, -0.7071]], dtype=torch.float64)
     """
     if wavelet not in pywt.wavelist(kind="discrete"):
-        raise ValueError(f"wavelet must be one of PyWavelets' discrete ones, such as haar or db2, got {wavelet!r}.")
+        raise SettingError(
+            "wavelet", f"must be one of PyWavelets' discrete ones, such as haar or db2, got {wavelet!r}."
+        )
     if size < 2 or size % 2:
         raise ValueError(f"size must be even, got {size}.")
     return torch.from_numpy(np.concatenate(pywt.dwt(np.eye(size), wavelet, mode="periodization", axis=0)))

@@ -58,7 +58,7 @@ def read_config(
 def with_saved_overrides(arguments: list[str]) -> list[str]:
     """Command-line arguments, before them the overrides of the run that ``resume=PATH`` continues.
 
-    What is given anew replaces what was saved; ``GROUP=off`` replaces the group's settings, too.
+    What is given anew replaces what was saved; another option of a group replaces the group's settings, too.
     """
     given = {_key(argument) for argument in arguments}
     resume = next((a.partition("=")[2].strip("'\"") for a in arguments if _key(a) == "resume"), AUTO)
@@ -68,9 +68,9 @@ def with_saved_overrides(arguments: list[str]) -> list[str]:
     lines = (folder / OVERRIDES).read_text(encoding="utf-8").splitlines()
     if not (folder / PHASES).exists():
         lines = [_renamed(line) for line in lines]
-    # A group that is off has no settings.
-    off = {_key(argument) for argument in arguments if argument.endswith("=off")}
-    kept = [line for line in lines if line and _key(line) not in given and _key(line).split(".")[0] not in off]
+    # Another option of a group brings settings of its own.
+    anew = {_key(argument) for argument in arguments if argument not in lines}
+    kept = [line for line in lines if line and _key(line) not in given and _key(line).split(".")[0] not in anew]
     # An experiment that sweeps would start a sweep again; this is one of its jobs.
     mode = [] if given & {"hydra.mode", "-m", "--multirun"} else ["hydra.mode=RUN"]
     return kept + mode + arguments

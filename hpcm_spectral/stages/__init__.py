@@ -1,6 +1,6 @@
 """Training-only stages: what the spectral regularizers add to training, and nothing else."""
 
-from hpcm_spectral.stages.base import InputStage, PenaltyStage, Stage
+from hpcm_spectral.stages.base import InputStage, Numbers, PenaltyStage, Stage
 from hpcm_spectral.stages.dct_truncation import DCTTransform, Mask, SpectralTruncation, Target, truncate
 from hpcm_spectral.stages.inter_scale import InterScaleRegularizer
 
@@ -9,6 +9,7 @@ __all__ = [
     "InputStage",
     "InterScaleRegularizer",
     "Mask",
+    "Numbers",
     "PenaltyStage",
     "SpectralTruncation",
     "Stage",

@@ -16,20 +16,24 @@ SUBBANDS: tuple[Subbands, ...] = get_args(Subbands)
 
 
 class Aligner(nn.Module):
-    """Predicts a coarser latent from a finer one of twice its size.
+    """Predicts a coarser latent from a finer one of 2^levels times its size.
 
     .. code-block:: none
 
-        dwt:           finer ──► DWT, one level ──► 4C (or C) bands ──► 1x1 convolution ──► coarser
-        average:       finer ──► mean of 2x2    ──► C channels      ──► 1x1 convolution ──► coarser
-        strided_conv:  finer ──────────────────► 3x3 convolution of stride 2 ─────────────► coarser
+        dwt:           finer ──► DWT, per level ──► 4^levels C (or C) bands ──► 1x1 convolution ──► coarser
+        average:       finer ──► mean of s x s  ──► C channels ───────────────► 1x1 convolution ──► coarser
+        strided_conv:  finer ──► (s+1) x (s+1) convolution of stride s ───────────────────────────► coarser
+
+    where s = 2^levels. Each level of ``dwt`` transforms every band of the one before it (a wavelet packet), or with
+    ``ll`` the low one; the strided convolution sees each of the positions that it steps over, and one beside them.
 
     No bias: what it adds would be explained by nothing in the finer latent. Weights start as PyTorch's, at random.
 
     Args:
         fine_channels: Channels of the finer latent, C.
         coarse_channels: Channels of the coarser one.
-        downsample: How the finer latent comes to half its size.
+        levels: How often the finer latent's sides are halved, at least 1.
+        downsample: How the finer latent comes to the coarser one's size.
         wavelet: Name of the wavelet for ``dwt``.
         subbands: ``all`` bands of ``dwt``, or its low one (``ll``).
 
@@ -42,17 +46,19 @@ class Aligner(nn.Module):
         fine_channels: int,
         coarse_channels: int,
         *,
+        levels: int = 1,
         downsample: Downsample = "dwt",
         wavelet: str = "haar",
         subbands: Subbands = "all",
     ) -> None:
         super().__init__()
         wavelet_basis(wavelet, 2)
+        self.levels = levels
         self.downsample = downsample
         self.wavelet = wavelet
         self.subbands = subbands
-        bands = 4 if (downsample, subbands) == ("dwt", "all") else 1
-        kernel = 3 if downsample == "strided_conv" else 1
+        bands = 4**levels if (downsample, subbands) == ("dwt", "all") else 1
+        kernel = 2**levels + 1 if downsample == "strided_conv" else 1
         self.conv = nn.Conv2d(bands * fine_channels, coarse_channels, kernel, bias=False)
 
     def forward(self, fine: Float[torch.Tensor, "B C H W"], *, fixed: bool = False) -> Float[torch.Tensor, "B D h w"]:
@@ -60,8 +66,10 @@ class Aligner(nn.Module):
         weight = self.conv.weight.detach() if fixed else self.conv.weight
         weight = weight.to(fine.dtype)
         if self.downsample == "strided_conv":
-            return F.conv2d(fine, weight, stride=2, padding=1)
+            return F.conv2d(fine, weight, stride=2**self.levels, padding=2 ** (self.levels - 1))
         if self.downsample == "average":
-            return F.conv2d(F.avg_pool2d(fine, 2), weight)
-        bands = dwt_2d(fine, self.wavelet)
-        return F.conv2d(torch.cat(bands, dim=1) if self.subbands == "all" else bands[0], weight)
+            return F.conv2d(F.avg_pool2d(fine, 2**self.levels), weight)
+        for _ in range(self.levels):
+            bands = dwt_2d(fine, self.wavelet)
+            fine = torch.cat(bands, dim=1) if self.subbands == "all" else bands[0]
+        return F.conv2d(fine, weight)

@@ -1,20 +1,24 @@
-"""The stage protocol: an epoch window, a name for its phase, the numbers it logs."""
+"""The stage protocol: an epoch window, a name for its phase, and what the stage adds to a training step."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import nn
 
 from hpcm_spectral.codec import ScaleLatent
+from hpcm_spectral.errors import SettingError
+
+Numbers = Mapping[str, float | torch.Tensor]
 
 
 class Stage(nn.Module):
     """A regularizer that exists during training only.
 
     A stage sees tensors and :class:`ScaleLatent` records, never the codec. Its parameters, if it has any, are
-    trained beside the codec's and stay out of every exported codec.
+    trained beside the codec's and stay out of every exported codec. ``forward`` returns, with its value, the numbers
+    to log at this step by their full keys, such as ``spectral/tau``.
 
     Args:
         start_epoch: Progress in epochs from which the stage acts.
@@ -29,9 +33,9 @@ class Stage(nn.Module):
     def __init__(self, start_epoch: float = 0, end_epoch: float | None = None) -> None:
         super().__init__()
         if start_epoch < 0:
-            raise ValueError(f"start_epoch must not be negative, got {start_epoch}.")
+            raise SettingError("start_epoch", f"must not be negative, got {start_epoch}.")
         if end_epoch is not None and end_epoch <= start_epoch:
-            raise ValueError(f"end_epoch must lie above start_epoch ({start_epoch}), got {end_epoch}.")
+            raise SettingError("end_epoch", f"must lie above start_epoch ({start_epoch}), got {end_epoch}.")
         self.start_epoch = start_epoch
         self.end_epoch = end_epoch
 
@@ -39,8 +43,18 @@ class Stage(nn.Module):
         """Whether the stage acts at ``progress`` epochs (3.5: half-way through the fourth)."""
         return self.start_epoch <= progress and (self.end_epoch is None or progress < self.end_epoch)
 
-    def metrics(self, progress: float) -> Mapping[str, float | torch.Tensor]:
-        """Numbers to log at ``progress`` by their full keys, such as ``spectral/tau``, while the stage acts."""
+    @property
+    def full_from(self) -> float:
+        """Progress in epochs from which the stage acts with its full weight."""
+        return self.start_epoch
+
+    @property
+    def remark(self) -> str:
+        """What a reader of the log should know of the settings; empty if nothing."""
+        return ""
+
+    def describe(self) -> dict[str, Any]:
+        """What the run folder keeps of the stage: plain values that JSON can hold."""
         return {}
 
 
@@ -48,14 +62,16 @@ class InputStage(Stage):
     """A stage that changes the training images.
 
     Attributes:
-        target: What the loss compares the reconstruction with: the changed images (``truncated``) or the
-            ``original`` ones.
+        replaces_target: Whether the loss compares the reconstruction with the changed images; else with those that
+            came in.
     """
 
-    target: Literal["truncated", "original"] = "truncated"
+    replaces_target: bool = True
 
-    def forward(self, x: Float[torch.Tensor, "B 3 H W"], progress: float) -> Float[torch.Tensor, "B 3 H W"]:
-        """Images to train on in place of ``x`` (values in [0, 1])."""
+    def forward(
+        self, x: Float[torch.Tensor, "B 3 H W"], progress: float
+    ) -> tuple[Float[torch.Tensor, "B 3 H W"], Numbers]:
+        """Images to train on in place of ``x`` (values in [0, 1]), and the numbers to log."""
         raise NotImplementedError
 
 
@@ -76,9 +92,9 @@ class PenaltyStage(Stage):
 
         Raises:
             UserError: The stage cannot work with these latents.
-            ValueError: A setting does not fit them; the message begins with its name.
+            SettingError: A setting does not fit them.
         """
 
-    def forward(self, latents: Sequence[ScaleLatent], progress: float) -> Float[torch.Tensor, ""]:
-        """The term as it enters the loss, from the latents of every scale, coarsest first."""
+    def forward(self, latents: Sequence[ScaleLatent], progress: float) -> tuple[Float[torch.Tensor, ""], Numbers]:
+        """The term as it enters the loss, from the latents of every scale, coarsest first, and the numbers to log."""
         raise NotImplementedError

@@ -2,17 +2,19 @@
 
 import math
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 
+from hpcm_spectral.errors import SettingError
 from hpcm_spectral.ops import dct_2d, idct_2d
 from hpcm_spectral.schedules import LinearSchedule, TauSchedule
-from hpcm_spectral.stages.base import InputStage
+from hpcm_spectral.stages.base import InputStage, Numbers
 
 Mask = Literal["soft", "hard", "soft_identity"]
 Target = Literal["truncated", "original"]
+MOMENTS = 4
 MASKS: tuple[Mask, ...] = ("soft", "hard", "soft_identity")
 
 
@@ -69,7 +71,7 @@ def truncate(
     if not tau > 0:
         raise ValueError(f"tau must be above 0, got {tau}.")
     if mask not in MASKS:
-        raise ValueError(f"mask must be one of {', '.join(MASKS)}, got {mask!r}.")
+        raise SettingError("mask", f"must be one of {', '.join(MASKS)}, got {mask!r}.")
     radius = cutoff(mask, tau, tau_final)
     if math.isinf(radius):
         return x
@@ -134,17 +136,19 @@ class SpectralTruncation(InputStage):
         schedule = schedule or LinearSchedule(tau_init, tau_final, num_epochs)
         super().__init__(start_epoch=0, end_epoch=schedule.num_epochs)
         if mask not in MASKS:
-            raise ValueError(f"mask must be one of {', '.join(MASKS)}, got {mask!r}.")
+            raise SettingError("mask", f"must be one of {', '.join(MASKS)}, got {mask!r}.")
         if target not in ("truncated", "original"):
-            raise ValueError(f"target must be truncated or original, got {target!r}.")
+            raise SettingError("target", f"must be truncated or original, got {target!r}.")
         if mask == "soft_identity" and schedule.tau_init == schedule.tau_final:
-            raise ValueError(
-                f"mask soft_identity needs a schedule whose tau rises, got {schedule.tau_final} throughout, "
-                "which leaves every image whole; lower schedule.tau_init."
+            raise SettingError(
+                "mask",
+                f"soft_identity needs a schedule whose tau rises, got {schedule.tau_final} throughout, "
+                "which leaves every image whole; lower schedule.tau_init.",
             )
         self.schedule = schedule
         self.mask: Mask = mask
         self.target = target
+        self.replaces_target = target == "truncated"
 
     def get_tau(self, epoch: float) -> float:
         """Cutoff at ``epoch`` (may have a fraction)."""
@@ -158,13 +162,30 @@ class SpectralTruncation(InputStage):
             return images
         return truncate(images, self.get_tau(epoch), mask=self.mask, tau_final=self.schedule.tau_final)
 
-    def forward(self, x: Float[torch.Tensor, "B 3 H W"], progress: float) -> Float[torch.Tensor, "B 3 H W"]:
-        """See :meth:`apply_truncation`."""
-        return self.apply_truncation(x, progress)
+    def forward(
+        self, x: Float[torch.Tensor, "B 3 H W"], progress: float
+    ) -> tuple[Float[torch.Tensor, "B 3 H W"], Numbers]:
+        """See :meth:`apply_truncation`; with ``spectral/tau``."""
+        return self.apply_truncation(x, progress), {"spectral/tau": self.get_tau(progress)}
 
-    def metrics(self, progress: float) -> dict[str, float]:
-        """``spectral/tau`` at ``progress``."""
-        return {"spectral/tau": self.get_tau(progress)}
+    def describe(self) -> dict[str, Any]:
+        """Mask, target, last cutoff, and at most four epochs with different cutoffs, the first and the last among."""
+        length = self.schedule.num_epochs
+        by_epoch = self.schedule.granularity == "epoch"
+        # At num_epochs the stage no longer acts, so tau_final itself is never trained on.
+        last = length - 1 if by_epoch else length - 1e-6
+        epochs = [last * part / (MOMENTS - 1) for part in range(MOMENTS)]
+        moments: dict[float, list[float]] = {}
+        for epoch in map(math.floor, epochs) if by_epoch else epochs:
+            tau = self.get_tau(epoch)
+            moments.setdefault(round(tau, 6), [float(epoch), tau])
+        return {
+            "kind": "dct_truncation",
+            "mask": self.mask,
+            "target": self.target,
+            "tau_final": self.schedule.tau_final,
+            "moments": list(moments.values()),
+        }
 
 
 class DCTTransform:

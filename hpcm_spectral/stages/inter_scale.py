@@ -2,25 +2,28 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import nn
 
 from hpcm_spectral.codec import ScaleLatent
-from hpcm_spectral.errors import UserError
+from hpcm_spectral.errors import SettingError, UserError
 from hpcm_spectral.stages.aligner import DOWNSAMPLES, SUBBANDS, Aligner, Downsample, Subbands
-from hpcm_spectral.stages.base import PenaltyStage
+from hpcm_spectral.stages.base import Numbers, PenaltyStage
 from hpcm_spectral.stages.distances import DISTANCES, Distance, mean_distance, unexplained
 
 Normalize = Literal["power", "none"]
 AlignerRole = Literal["adversarial", "joint", "frozen"]
 LatentKind = Literal["exclusive", "inclusive"]
+POWERS_OF_TWO = {2**power for power in range(1, 16)}
 
 
 class InterScaleRegularizer(PenaltyStage):
     """Phase 2 as a stage: ``-delta * distance(z_{l-1}, aligner(z_l))``, summed over pairs of adjacent scales.
+
+    A pair's sides differ by a power of two, which takes as many levels of the wavelet transform.
 
     .. code-block:: none
 
@@ -39,7 +42,8 @@ class InterScaleRegularizer(PenaltyStage):
         start_epoch: Progress in epochs from which the stage acts.
         ramp_epochs: Epochs over which delta rises from 0 to its value.
         end_epoch: Progress from which the stage no longer acts; None: until the end.
-        downsample: How the finer latent comes to half its size: ``dwt`` (the paper), ``strided_conv`` or ``average``.
+        downsample: How the finer latent comes to the coarser one's size: ``dwt`` (the paper), ``strided_conv`` or
+            ``average``.
         wavelet: PyWavelets' name of the wavelet of ``dwt``.
         subbands: ``all`` bands of ``dwt`` (the paper) or its low one, ``ll``.
         distance: ``l2`` (the paper: mean square), ``l1`` (mean modulus) or ``cosine``.
@@ -82,9 +86,9 @@ class InterScaleRegularizer(PenaltyStage):
         _check_number("delta", delta, most=1e6)
         _check_number("ramp_epochs", ramp_epochs)
         if end_epoch is not None and start_epoch + ramp_epochs >= end_epoch:
-            raise ValueError(
-                f"ramp_epochs must end before end_epoch ({end_epoch:g}), got {ramp_epochs:g} from epoch "
-                f"{start_epoch:g} on."
+            raise SettingError(
+                "ramp_epochs",
+                f"must end before end_epoch ({end_epoch:g}), got {ramp_epochs:g} from epoch {start_epoch:g} on.",
             )
         for name, value, known in (
             ("downsample", downsample, DOWNSAMPLES),
@@ -95,21 +99,24 @@ class InterScaleRegularizer(PenaltyStage):
             ("latents", latents, get_args(LatentKind)),
         ):
             if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
+                raise SettingError(name, f"must be one of {', '.join(known)}, got {value!r}.")
         if lr is not None and not 0 < lr < math.inf:
-            raise ValueError(f"lr must be a number above 0, or null for the codec's, got {lr}.")
+            raise SettingError("lr", f"must be a number above 0, or null for the codec's, got {lr}.")
         if not 0 < divergence_limit < math.inf:
-            raise ValueError(f"divergence_limit must be a number above 0, got {divergence_limit}.")
+            raise SettingError("divergence_limit", f"must be a number above 0, got {divergence_limit}.")
         if pairs is not None and (not pairs or min(pairs) < 1 or len(set(pairs)) != len(pairs)):
-            raise ValueError(f"pairs must list different numbers from 1 on, or be null for all, got {list(pairs)}.")
+            raise SettingError(
+                "pairs", f"must list different numbers from 1 on, or be null for all, got {list(pairs)}."
+            )
         if downsample != "dwt" and (wavelet, subbands) != ("haar", "all"):
-            raise ValueError(
-                f"downsample must be dwt for a wavelet and subbands to be chosen, got {downsample}; leave wavelet=haar "
-                "subbands=all."
+            raise SettingError(
+                "downsample",
+                f"must be dwt for a wavelet and subbands to be chosen, got {downsample}; leave wavelet=haar "
+                "subbands=all.",
             )
         if delta == 0 and aligner != "adversarial":
-            raise ValueError(
-                f"aligner must be adversarial to measure with delta 0, got {aligner}, which would not be trained."
+            raise SettingError(
+                "aligner", f"must be adversarial to measure with delta 0, got {aligner}, which would not be trained."
             )
         Aligner(1, 1, wavelet=wavelet)
         self.delta = delta
@@ -125,7 +132,22 @@ class InterScaleRegularizer(PenaltyStage):
         self.lr = lr
         self.divergence_limit = divergence_limit
         self.aligners = nn.ModuleDict()
-        self._measured: dict[str, float | torch.Tensor] = {}
+        self._ratios: dict[int, int] = {}
+
+    @property
+    def full_from(self) -> float:
+        """The end of the ramp."""
+        return self.start_epoch + self.ramp_epochs
+
+    @property
+    def remark(self) -> str:
+        """That the stage only measures, if so."""
+        return "only measures (delta 0)" if self.delta == 0 else ""
+
+    def describe(self) -> dict[str, Any]:
+        """Delta, its ramp, and the number of pairs."""
+        pairs = len(self.aligners)
+        return {"kind": "inter_scale", "delta": self.delta, "ramp_epochs": self.ramp_epochs, "pairs": pairs}
 
     def prepare(self, latents: Sequence[ScaleLatent]) -> None:
         """Make an aligner for each pair.
@@ -134,7 +156,7 @@ class InterScaleRegularizer(PenaltyStage):
             latents: Latents of one image, coarsest first.
 
         Raises:
-            ValueError: ``pairs`` names one that the codec does not have.
+            SettingError: ``pairs`` names one that the codec does not have.
             UserError: The codec has one scale only, or two adjacent latents do not fit each other.
         """
         count = len(latents) - 1
@@ -144,13 +166,15 @@ class InterScaleRegularizer(PenaltyStage):
                 "phase2=off."
             )
         if self.pairs is not None and self.pairs[-1] > count:
-            raise ValueError(f"pairs must lie between 1 and {count} for this codec, got {self.pairs[-1]}.")
-        self.aligners = nn.ModuleDict()
+            raise SettingError("pairs", f"must lie between 1 and {count} for this codec, got {self.pairs[-1]}.")
+        self.aligners, self._ratios = nn.ModuleDict(), {}
         for pair in self.pairs or range(1, count + 1):
             coarse, fine = self._pair(latents, pair)
+            self._ratios[pair] = fine.shape[2] // coarse.shape[2]
             aligner = Aligner(
                 fine.shape[1],
                 coarse.shape[1],
+                levels=self._ratios[pair].bit_length() - 1,
                 downsample=self.downsample,
                 wavelet=self.wavelet,
                 subbands=self.subbands,
@@ -164,10 +188,15 @@ class InterScaleRegularizer(PenaltyStage):
             return self.delta
         return self.delta * max(0.0, since) / self.ramp_epochs if self.ramp_epochs else 0.0
 
-    def forward(self, latents: Sequence[ScaleLatent], progress: float) -> Float[torch.Tensor, ""]:
-        """The reward, at most 0, in float32 (float64 for float64 latents), under autocast too.
+    def forward(self, latents: Sequence[ScaleLatent], progress: float) -> tuple[Float[torch.Tensor, ""], Numbers]:
+        """The reward, at most 0, in float32 (float64 for float64 latents), under autocast too, and what was measured.
 
         With an adversarial aligner the gradient of the aligner's own loss comes with it; its value does not.
+
+        Returns:
+            The term, and by their keys the term's value, delta, and per pair the distance and the explained share:
+            ``spectral/explained_1_2`` is the share of the coarser latent's power, each channel's mean apart, that the
+            aligner's prediction explains at its best gain; ``spectral/power_1`` the mean square of scale 1's latent.
 
         Raises:
             UserError: Two adjacent latents do not fit each other, :meth:`prepare` was not called, or the term has
@@ -196,20 +225,12 @@ class InterScaleRegularizer(PenaltyStage):
             term = -weight * torch.stack(rewards).sum()
             for number, latent in enumerate(latents, start=1):
                 measured[f"spectral/power_{number}"] = latent.y_hat.detach().float().square().mean()
-        self._measured = {"spectral/inter_scale_reg": term.detach(), "spectral/delta": weight, **measured}
+        numbers = {"spectral/inter_scale_reg": term.detach(), "spectral/delta": weight, **measured}
         if self.normalize == "none":
             self._stop_if_diverged(term, latents, progress)
         for loss in aligner_losses:
             term = term + (loss - loss.detach())
-        return term
-
-    def metrics(self, progress: float) -> dict[str, float | torch.Tensor]:
-        """The term as it entered the latest loss, delta, and per pair distance and explained fraction.
-
-        ``spectral/explained_1_2`` is the share of the coarser latent's power, each channel's mean apart, that the
-        aligner's prediction explains at its best gain; ``spectral/power_1`` the mean square of scale 1's latent.
-        """
-        return self._measured
+        return term, numbers
 
     def _pair(self, latents: Sequence[ScaleLatent], pair: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The coarser latent, and what the distance takes of the finer one."""
@@ -217,10 +238,14 @@ class InterScaleRegularizer(PenaltyStage):
         got = f"{list(coarse.y_hat.shape)} at scale {pair} and {list(fine.y_hat.shape)} at scale {pair + 1}"
         if coarse.y_hat.ndim != 4 or fine.y_hat.ndim != 4:
             raise UserError(f"{self.phase} needs latents [batch, channels, height, width], got {got}; reshape them.")
-        if tuple(fine.y_hat.shape[2:]) != tuple(2 * side for side in coarse.y_hat.shape[2:]):
+        ratios = {big / small for big, small in zip(fine.y_hat.shape[2:], coarse.y_hat.shape[2:], strict=True)}
+        # An aligner, once there, is for one ratio.
+        fitting = {self._ratios[pair]} if pair in self._ratios else POWERS_OF_TWO
+        if len(ratios) > 1 or not ratios <= fitting:
             raise UserError(
-                f"{self.phase} needs a finer latent of twice the coarser one's height and width, got {got}; choose "
-                "other phase2.pairs, or image sizes that the codec halves without a remainder."
+                f"{self.phase} needs a finer latent whose height and width are the coarser one's times the same power "
+                f"of two, 2 or more, got {got}; choose other phase2.pairs, or image sizes that the codec halves "
+                "without a remainder."
             )
         z = fine.y_hat if self.latents == "inclusive" else fine.y_hat * fine.newly_coded
         return tuple(y if y.dtype == torch.float64 else y.float() for y in (coarse.y_hat, z))  # type: ignore[return-value]
@@ -246,4 +271,4 @@ class InterScaleRegularizer(PenaltyStage):
 def _check_number(name: str, value: float, most: float = math.inf) -> None:
     if not 0 <= value <= most or value == math.inf:
         up_to = "on" if most == math.inf else f"to {most:g}"
-        raise ValueError(f"{name} must be a number from 0 {up_to}, got {value}.")
+        raise SettingError(name, f"must be a number from 0 {up_to}, got {value}.")

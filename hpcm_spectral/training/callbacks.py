@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.loggers import WandbLogger
 
 from hpcm_spectral.training.csv_logger import RunCsvLogger
 from hpcm_spectral.training.module import CodecModule
@@ -19,7 +20,7 @@ TAU, EXPLAINED = "spectral/tau", "spectral/explained_"
 
 
 class LogPhase(Callback):
-    """Writes ``spectral/*``: the phase, a word, and what the stages that act at this step log.
+    """Writes ``spectral/*``: the phase, a word for loggers that take one, and what the stages that act log.
 
     Lightning's own logging takes no words, and repeats a number that was logged once until the epoch ends.
 
@@ -40,13 +41,15 @@ class LogPhase(Callback):
     ) -> None:
         """Log the phase and the stages' numbers beside the other metrics of the step."""
         assert isinstance(pl_module, CodecModule)
+        assert pl_module.latest is not None
         if trainer._logger_connector.should_update_logs:
             # The number that Lightning gives to the row with the step's other metrics, which follows.
             step = trainer.fit_loop.epoch_loop._batches_that_stepped
-            progress = pl_module.progress(batch_idx)
-            numbers = {key: float(value) for key, value in pl_module.stage_metrics(progress).items()}
+            numbers = {key: float(value) for key, value in pl_module.latest.numbers.items()}
             for logger in trainer.loggers:
-                logger.log_metrics({"spectral/phase": pl_module.phase(progress), **numbers}, step=step)  # type: ignore[dict-item]
+                takes_text = isinstance(logger, (RunCsvLogger, WandbLogger))
+                phase: dict[str, Any] = {"spectral/phase": pl_module.latest.phase} if takes_text else {}
+                logger.log_metrics({**phase, **numbers}, step=step)
 
 
 def shown_metrics(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, str]:
@@ -54,7 +57,7 @@ def shown_metrics(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[st
     assert isinstance(pl_module, CodecModule)
     latest = trainer.callback_metrics
     shown = {name: f"{latest[key].item():.3f}" for name, key in SHOWN.items() if key in latest}
-    stages = pl_module.stage_metrics(pl_module.latest_progress)
+    stages = pl_module.latest.numbers if pl_module.latest else {}
     if TAU in stages:
         shown["tau"] = f"{float(stages[TAU]):.3f}"
     if explained := [f"{float(value):.3f}" for key, value in stages.items() if key.startswith(EXPLAINED)]:

@@ -1,6 +1,7 @@
 """What Lightning trains: a codec, its loss, and stages that exist during training only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -8,15 +9,40 @@ import torch
 from jaxtyping import Float
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
-from hpcm_spectral.errors import UserError
+from hpcm_spectral.codec import Codec, CodecOutput
+from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.losses import RateDistortion, RateDistortionLoss
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, ms_ssim_db, psnr_8bit
 from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
-from hpcm_spectral.training.optimizers import AdamRecipe
+from hpcm_spectral.training.optimizers import Recipe, keep_ratios, lr_ratios
+from hpcm_spectral.training.resuming import KEY, apply_changes, forget_other_kinds, settings_of
 
 BASELINE = "baseline"
 MAX_SKIPPED_IN_A_ROW = 50
+NEVER = 2**31
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """What a training step computed.
+
+    Attributes:
+        progress: Training so far in epochs, fraction included.
+        phase: Names of the stages that acted, or ``baseline``.
+        loss: What was minimised, with gradient.
+        terms: The rate-distortion loss and its parts.
+        penalties: What stages added to it, by their phases.
+        numbers: What stages log, by full keys.
+    """
+
+    progress: float
+    phase: str
+    loss: torch.Tensor
+    terms: RateDistortion
+    penalties: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    numbers: Mapping[str, float | torch.Tensor] = field(default_factory=dict)
 
 
 class CodecModule(pl.LightningModule):
@@ -29,20 +55,24 @@ class CodecModule(pl.LightningModule):
                                       └─► latents ──► penalty stages
 
     Args:
-        codec: A codec whose ``forward`` returns ``x_hat``, ``likelihoods`` and ``latents``.
+        codec: The codec. One of several rate levels is trained on a level of its own for each image, at random, and
+            validated at the lowest, the middle and the highest one, whose mean is logged.
         loss: The rate-distortion loss.
         recipe: Optimizer and learning-rate schedule.
         stages: Regularizers, in the order in which they act.
         channels_last: Memory format of codec and images.
+
+    Attributes:
+        latest: The latest training step; None before the first.
     """
 
     skipped_steps: torch.Tensor
 
     def __init__(
         self,
-        codec: nn.Module,
+        codec: Codec,
         loss: RateDistortionLoss,
-        recipe: AdamRecipe,
+        recipe: Recipe,
         stages: Sequence[Stage] = (),
         *,
         channels_last: bool = False,
@@ -55,9 +85,11 @@ class CodecModule(pl.LightningModule):
         self.stages = nn.ModuleList(stages)
         self.register_buffer("skipped_steps", torch.zeros((), dtype=torch.int64))
         self._skipped_in_a_row = 0
-        self._terms: dict[str, torch.Tensor] = {}
-        self._base_lrs: list[float] = []
-        self.latest_progress = 0.0
+        self.latest: TrainingStep | None = None
+        self._resumed: dict[str, Any] = {}
+        self._settings: dict[str, Any] = {}
+        self._lr_ratios: list[float] = []
+        self._validated = False
 
     def progress(self, batch_idx: int) -> float:
         """Training so far in epochs, fraction included."""
@@ -67,59 +99,81 @@ class CodecModule(pl.LightningModule):
         """Training so far in epochs as a validation finds it."""
         return self.progress(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
 
-    def phase(self, progress: float) -> str:
-        """Name of the stages that act at ``progress``, or ``baseline``."""
-        return "+".join(stage.phase for stage in self._active(Stage, progress)) or BASELINE
-
-    def stage_metrics(self, progress: float) -> dict[str, float | torch.Tensor]:
-        """What all stages log at ``progress``."""
-        return {key: value for stage in self._active(Stage, progress) for key, value in stage.metrics(progress).items()}
-
     def _active(self, kind: type[Any], progress: float) -> list[Any]:
         return [stage for stage in self.stages if isinstance(stage, kind) and stage.is_active(progress)]
 
     def training_step(self, batch: Float[torch.Tensor, "B 3 H W"], batch_idx: int) -> torch.Tensor:
         """Loss of a batch of crops in [0, 1], with the stages that act now."""
-        progress = self.latest_progress = self.progress(batch_idx)
-        loss, terms = self.training_loss(batch, progress)
+        step = self.training_loss(batch, self.progress(batch_idx))
+        self.latest = replace(step, loss=step.loss.detach())
         lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
-        metrics = {**terms.metrics(), "loss": loss.detach(), "rd_loss": terms.loss.detach(), "lr": lr}
+        metrics = {**step.terms.metrics(), "loss": step.loss.detach(), "rd_loss": step.terms.loss.detach(), "lr": lr}
         self.log_dict({f"train/{key}": value for key, value in metrics.items()})
         self.log("train/skipped_steps", self.skipped_steps.float())
         # Under this name it takes the place of Lightning's whole number in the loggers.
-        self.log("epoch", progress)
-        return loss
+        self.log("epoch", step.progress)
+        return step.loss
 
-    def training_loss(
-        self, batch: Float[torch.Tensor, "B 3 H W"], progress: float
-    ) -> tuple[Float[torch.Tensor, ""], RateDistortion]:
-        """Loss of a batch at ``progress`` epochs with the terms of the stages, and its parts without them."""
+    def training_loss(self, batch: Float[torch.Tensor, "B 3 H W"], progress: float) -> TrainingStep:
+        """Loss of a batch at ``progress`` epochs, with the stages that act then."""
         x = target = batch.contiguous(memory_format=self.memory_format)
+        numbers: dict[str, float | torch.Tensor] = {}
         for stage in self._active(InputStage, progress):
-            x = stage(x, progress)
-            if stage.target == "truncated":
+            x, logged = stage(x, progress)
+            numbers.update(logged)
+            if stage.replaces_target:
                 target = x
-        out = self.codec(x)
-        terms = self.loss(out["x_hat"], out["likelihoods"], target)
-        loss = terms.loss
-        self._terms = {}
+        level = torch.randint(self.codec.levels, (len(x),), device=x.device) if self.codec.levels > 1 else None
+        out, terms = self._rate_distortion(x, target, level)
+        loss, penalties = terms.loss, {}
         for stage in self._active(PenaltyStage, progress):
-            term = stage(out["latents"], progress)
+            term, logged = stage(out["latents"], progress)
             if not isinstance(term, torch.Tensor) or term.ndim:
                 got = f"a tensor {list(term.shape)}" if isinstance(term, torch.Tensor) else type(term).__name__
                 raise UserError(f"{stage.phase} must return a tensor with one number, got {got}; take its mean.")
-            self._terms[stage.phase] = term.detach()
+            penalties[stage.phase] = term.detach()
+            numbers.update(logged)
             loss = loss + term
-        return loss, terms
+        phase = "+".join(stage.phase for stage in self._active(Stage, progress)) or BASELINE
+        return TrainingStep(progress, phase, loss, terms, penalties, numbers)
+
+    def validation_metrics(self, batch: Float[torch.Tensor, "1 3 H W"]) -> dict[str, torch.Tensor]:
+        """Metrics of one full photograph in [0, 1], by key; no stage takes part."""
+        x = batch.contiguous(memory_format=self.memory_format)
+        last = self.codec.levels - 1
+        levels = [torch.full((len(x),), k, device=x.device) for k in sorted({0, last // 2, last})] if last else [None]
+        each = []
+        for level in levels:
+            out, terms = self._rate_distortion(x, batch, level)
+            metrics = {**terms.metrics(), "psnr": psnr_8bit(batch, out["x_hat"])}
+            if min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
+                metrics["ms_ssim_db"] = ms_ssim_db(batch, out["x_hat"])
+            each.append(metrics)
+        if len(each) == 1:
+            return each[0]
+        return {key: torch.stack([metrics[key] for metrics in each]).mean(0) for key in each[0]}
+
+    def _rate_distortion(
+        self, x: torch.Tensor, target: torch.Tensor, level: torch.Tensor | None
+    ) -> tuple[CodecOutput, RateDistortion]:
+        """The codec's output for images, and its loss; ``level`` is None for a codec of one rate."""
+        if level is None:
+            out = self.codec(x)
+            return out, self.loss(out["x_hat"], out["likelihoods"], target)
+        out = self.codec(x, level)
+        lmbdas = self.codec.lmbdas
+        lmbda = None if lmbdas is None else torch.tensor(lmbdas, device=x.device)[level]
+        return out, self.loss(out["x_hat"], out["likelihoods"], target, lmbda)
+
+    def on_validation_epoch_start(self) -> None:
+        """Let the codec settle what follows from its weights."""
+        self.codec.settle()
+        self._validated = True
 
     def validation_step(self, batch: Float[torch.Tensor, "1 3 H W"], batch_idx: int) -> None:
-        """Metrics of one full photograph in [0, 1]; no stage takes part."""
-        out = self.codec(batch.contiguous(memory_format=self.memory_format))
-        terms = self.loss(out["x_hat"], out["likelihoods"], batch)
-        metrics = {**terms.metrics(), "psnr": psnr_8bit(batch, out["x_hat"])}
-        if min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
-            metrics["ms_ssim_db"] = ms_ssim_db(batch, out["x_hat"])
-        self.log_dict({f"val/{key}": value for key, value in metrics.items()}, batch_size=1, sync_dist=True)
+        """Log :meth:`validation_metrics` of one photograph."""
+        metrics = {f"val/{key}": value for key, value in self.validation_metrics(batch).items()}
+        self.log_dict(metrics, batch_size=1, sync_dist=True)
         self.log("epoch", self.validated_progress(), batch_size=1)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -127,25 +181,63 @@ class CodecModule(pl.LightningModule):
         params: list[dict[str, Any]] = [{"params": list(self.codec.parameters())}]
         for stage in self.stages:
             if own := [parameter for parameter in stage.parameters() if parameter.requires_grad]:
-                rate = getattr(stage, "lr", None)
+                rate = stage.lr if isinstance(stage, PenaltyStage) else None
                 params.append({"params": own, **({"lr": rate} if rate is not None else {})})
         return params
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The recipe's optimizer and learning rates over :meth:`parameter_groups`."""
-        configured = self.recipe.configure(self.parameter_groups(), self.trainer.max_epochs)
-        # The scheduler starts by noting down each group's own rate.
-        self._base_lrs = [group["initial_lr"] for group in configured["optimizer"].param_groups]
-        return configured  # type: ignore[return-value]
+        """The recipe's optimizer and schedule over :meth:`parameter_groups`."""
+        optimizer = self.recipe.optimizer(self.parameter_groups())
+        self._lr_ratios = lr_ratios(optimizer)
+        steps = int(self.trainer.estimated_stepping_batches) if self.recipe.counts_steps else 0
+        schedule = self.recipe.scheduler(optimizer, steps)
+        self._settings = settings_of(optimizer, schedule)
+        if self._resumed:
+            forget_other_kinds(self._resumed, self._settings)
+        if schedule is None:
+            return optimizer
+        config: dict[str, Any] = {"scheduler": schedule, "interval": self.recipe.interval}
+        if self.recipe.monitor is not None:
+            # Lightning would step it after the epoch's checkpoint, which a resumed run would miss.
+            config |= {"monitor": self.recipe.monitor, "reduce_on_plateau": True, "frequency": NEVER}
+        return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        """A step of the schedule, after which all groups keep their ratios."""
+        super().lr_scheduler_step(scheduler, metric)
+        keep_ratios(scheduler, self._lr_ratios)
+
+    def on_train_epoch_end(self) -> None:
+        """Show a schedule that watches a metric what the epoch brought, before the checkpoint is saved.
+
+        Raises:
+            ConfigError: There is no such metric.
+        """
+        monitor, validated, self._validated = self.recipe.monitor, self._validated, False
+        if monitor is None or (monitor.startswith("val/") and not validated):
+            return
+        found = self.trainer.callback_metrics
+        if monitor not in found:
+            raise ConfigError(f"lr_scheduler.monitor must be one of {', '.join(sorted(found))}, got {monitor}.")
+        self.lr_scheduler_step(self.lr_schedulers(), found[monitor])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what optimizer and schedule were made from, so that a resumed run sees what has changed."""
+        checkpoint[KEY] = self._settings
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the checkpoint until optimizer and schedule are there."""
+        self._resumed = checkpoint
 
     def on_train_start(self) -> None:
-        """Take learning rate and decay from the settings, which may differ from those of a resumed checkpoint."""
-        scheduler = self.lr_schedulers()
-        assert isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR)
-        scheduler.base_lrs = list(self._base_lrs)
-        factor = self.recipe.factor(self.current_epoch, self.trainer.max_epochs)
-        for group, base in zip(scheduler.optimizer.param_groups, self._base_lrs, strict=True):
-            group.update(lr=base * factor, initial_lr=base, betas=self.recipe.betas)
+        """Take what has changed from the settings, which may differ from those of a resumed checkpoint."""
+        if not self._resumed:
+            return
+        schedule = self.lr_schedulers()
+        assert schedule is None or isinstance(schedule, LRScheduler)
+        done = self.current_epoch if self.recipe.interval == "epoch" else self.global_step
+        apply_changes(self.optimizers(use_pl_optimizer=False), schedule, self._settings, self._resumed.get(KEY), done)  # type: ignore[arg-type]
+        self._resumed = {}
 
     def configure_gradient_clipping(
         self,
@@ -173,12 +265,13 @@ class CodecModule(pl.LightningModule):
         if all(finite):
             self._skipped_in_a_row = 0
             return
-        for phase, term in self._terms.items():
+        penalties, progress = (self.latest.penalties, self.latest.progress) if self.latest else ({}, 0.0)
+        for phase, term in penalties.items():
             # A codec that has failed itself is not the stage's doing.
             if not torch.isfinite(term) and all(torch.isfinite(p).all() for p in self.codec.parameters()):
                 raise UserError(
                     f"{phase} must add a finite term to the loss, got {term.item():g} at epoch "
-                    f"{self.latest_progress:.2f}; lower its weight or its learning rate in a new run."
+                    f"{progress:.2f}; lower its weight or its learning rate in a new run."
                 )
         self.skipped_steps += 1
         self._skipped_in_a_row += 1
@@ -187,3 +280,8 @@ class CodecModule(pl.LightningModule):
                 f"Gradients must be finite, but the last {MAX_SKIPPED_IN_A_ROW} steps up to step {self.global_step} "
                 "had none and were skipped; resume an earlier checkpoint with a lower optimizer.lr."
             )
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trained values."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

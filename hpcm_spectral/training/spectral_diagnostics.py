@@ -15,7 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import Dataset
 
 from hpcm_spectral.codec import Codec
-from hpcm_spectral.errors import CheckpointError
+from hpcm_spectral.errors import CheckpointError, SettingError
 from hpcm_spectral.metrics import band_edges, radial_spectrum
 from hpcm_spectral.metrics.scale_spectra import scale_spectra
 from hpcm_spectral.runs.spectra import FILE, ScaleSpectra, SpectralHistory, read_spectral_history
@@ -64,9 +64,9 @@ class SpectralDiagnostics(Callback):
     ) -> None:
         for name, value in (("every_n_epochs", every_n_epochs), ("images", images), ("bands", bands)):
             if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+                raise SettingError(name, f"must be at least 1, got {value}.")
         if max_side < 1 or max_side % SIDE_MULTIPLE:
-            raise ValueError(f"max_side must be a positive multiple of {SIDE_MULTIPLE}, got {max_side}.")
+            raise SettingError("max_side", f"must be a positive multiple of {SIDE_MULTIPLE}, got {max_side}.")
         self.codec = codec
         self.every_n_epochs = every_n_epochs
         self.folder = folder
@@ -94,8 +94,11 @@ class SpectralDiagnostics(Callback):
         if self.history is not None:
             self.history = self.history.up_to(trainer.current_epoch)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure if it is time to. Lightning has the module in evaluation mode here, without gradients."""
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Measure if it is time to. Lightning has the module in evaluation mode here, without gradients.
+
+        Not at the validation's end, when averaged weights have left the codec.
+        """
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, CodecModule)

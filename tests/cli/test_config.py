@@ -40,11 +40,15 @@ def test_every_experiment_composes_and_is_valid(experiment: str) -> None:
             "schedule",
             "phase1",
             "phase2",
+            "stages",
             "data",
             "loss",
             "optimizer",
+            "lr_scheduler",
             "trainer",
+            "callbacks",
             "logger",
+            "debug",
             "diagnostics",
         )
         for o in options(g)
@@ -67,7 +71,7 @@ def test_an_example_of_many_overrides_composes_with_its_values() -> None:
         "seed=1",
     )
     check_config(config)
-    (stage,) = build_stages(check_config(config))
+    (stage,) = build_stages(check_config(config)).values()
     assert isinstance(stage, SpectralTruncation)
     assert type(stage.schedule).__name__ == "ExponentialSchedule"
     assert stage.get_tau(0) == 0.1
@@ -77,10 +81,10 @@ def test_an_example_of_many_overrides_composes_with_its_values() -> None:
 def test_the_default_is_the_published_recipe() -> None:
     config = composed()
     assert (config["optimizer"]["lr"], config["trainer"]["gradient_clip_val"]) == (1e-4, 1.0)
-    shares = config["optimizer"]["milestones"]
+    shares = config["lr_scheduler"]["milestones"]
     assert [round(3000 * share) for share in shares] == [2750, 2850, 2950]
-    assert [1e-4 * factor for factor in config["optimizer"]["factors"]] == pytest.approx([3e-5, 1e-5, 1e-6])
-    assert config["logger"]["offline"] is True
+    assert [1e-4 * factor for factor in config["lr_scheduler"]["factors"]] == pytest.approx([3e-5, 1e-5, 1e-6])
+    assert config["logger"]["wandb"]["offline"] is True
 
 
 @pytest.mark.parametrize(
@@ -97,8 +101,8 @@ def test_the_sizes_in_the_config_are_those_of_the_class(option: str, name: str) 
 
 
 def test_both_phases_can_be_off_and_full_has_one_after_the_other() -> None:
-    assert build_stages(check_config(composed("phase1=off"))) == []
-    first, second = build_stages(check_config(composed("experiment=full", "schedule.num_epochs=7")))
+    assert build_stages(check_config(composed("phase1=off"))) == {}
+    first, second = build_stages(check_config(composed("experiment=full", "schedule.num_epochs=7"))).values()
     assert (first.phase, first.end_epoch) == ("phase1_intra", 7)
     assert (second.phase, second.start_epoch, second.end_epoch) == ("phase2_inter", 7, None)
 
@@ -122,7 +126,7 @@ def test_an_ablation_sweeps_one_setting_of_phase_2_over_valid_values(name: str) 
     values = str(values).split(",")
     assert len(set(values)) == len(values) >= 3
     for value in values:
-        (stage,) = build_stages(check_config(composed(f"experiment=ablation_{name}", f"{key}={value}")))
+        (stage,) = build_stages(check_config(composed(f"experiment=ablation_{name}", f"{key}={value}"))).values()
         assert str(getattr(stage, name)).removesuffix(".0") == value
 
 
@@ -135,12 +139,16 @@ def test_a_users_own_stage_plugs_in_by_target(tmp_path: Path, monkeypatch: pytes
         "        super().__init__(start_epoch=2)\n"
         "        self.weight = weight\n"
         "    def forward(self, latents, progress):\n"
-        "        return self.weight * latents[-1].y_hat.square().mean()\n"
+        "        return self.weight * latents[-1].y_hat.square().mean(), {}\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     config = composed("+phase2._target_=own_stages.Power", "+phase2.weight=0.5")
     stages = build_stages(check_config(config))
-    assert stages[1].weight == 0.5
+    assert stages["phase2"].weight == 0.5
+    several = ["phase2=inter_scale", "+stages.a._target_=own_stages.Power", "+stages.b._target_=own_stages.Power"]
+    stages = build_stages(check_config(composed(*several, "+stages.b.weight=2")))
+    assert [*stages] == ["phase1", "phase2", "stages.a", "stages.b"]
+    assert stages["stages.b"].weight == 2
     with pytest.raises(Exception, match="phase2.wait is not a setting; did you mean phase2.weight"):
         check_config(composed("+phase2._target_=own_stages.Power", "+phase2.wait=0.5"))
     with pytest.raises(Exception, match="phase2.weight must be a number, got 'heavy'"):

@@ -7,6 +7,7 @@ from scale_latents import hierarchy, prepared
 
 from hpcm_spectral import InterScaleRegularizer
 from hpcm_spectral.codec import ScaleLatent
+from hpcm_spectral.errors import UserError
 from hpcm_spectral.stages.aligner import Aligner
 
 EVERY_BOUNDED = [
@@ -27,7 +28,7 @@ def test_the_default_normalisation_bounds_each_pairs_reward_by_delta(
     with torch.no_grad():
         for parameter in stage.parameters():
             parameter.mul_(100)
-    term = stage(latents, 0.0)
+    term = stage(latents, 0.0)[0]
     assert -20.0 * (2 if arguments["distance"] == "cosine" else 1) <= term.item() <= 0.0
     term.backward()
     assert all(torch.isfinite(latent.y_hat.grad).all() for latent in latents)
@@ -42,7 +43,7 @@ def test_every_form_pulls_at_codec_and_aligner_once_there_is_something_to_explai
             pooled = torch.nn.functional.avg_pool2d(latents[fine].y_hat * latents[fine].newly_coded, 2)
             latents[coarse].y_hat[:, :4] += 2 * pooled[:, :4]
     stage = prepared(latents, **arguments, steps=20)
-    stage(latents, 0.0).backward()
+    stage(latents, 0.0)[0].backward()
     assert all(latent.y_hat.grad.abs().max() > 1e-7 for latent in latents)
     for parameter in stage.parameters():
         assert (parameter.grad is None) == (arguments["aligner"] == "frozen")
@@ -52,12 +53,12 @@ def test_every_form_pulls_at_codec_and_aligner_once_there_is_something_to_explai
 def test_what_a_channel_always_says_explains_nothing_and_earns_nothing() -> None:
     latents = hierarchy(dtype=torch.float64)
     stage = prepared(latents, steps=5)
-    before = stage(latents, 0.0).item()
+    before = stage(latents, 0.0)[0].item()
     shifted = []
     for latent in latents:
         constants = 3 * torch.randn(1, latent.y_hat.shape[1], 1, 1, dtype=torch.float64)
         shifted.append(ScaleLatent(latent.y_hat + constants, latent.newly_coded))
-    assert stage(shifted, 0.0).item() == pytest.approx(before, rel=1e-9)
+    assert stage(shifted, 0.0)[0].item() == pytest.approx(before, rel=1e-9)
 
 
 def test_a_finer_latent_that_predicts_the_coarser_one_leaves_no_distance() -> None:
@@ -71,14 +72,16 @@ def test_a_finer_latent_that_predicts_the_coarser_one_leaves_no_distance() -> No
     stage = prepared(latents, wavelet="db2", delta=0.5)
     with torch.no_grad():
         stage.aligners["1"].conv.weight.copy_(weight[..., None, None])
-    assert stage(latents, 0.0).item() == pytest.approx(0, abs=1e-5)
-    assert float(stage.metrics(0.0)["spectral/explained_1_2"]) == pytest.approx(1, abs=1e-5)
+    term, numbers = stage(latents, 0.0)
+    assert term.item() == pytest.approx(0, abs=1e-5)
+    assert float(numbers["spectral/explained_1_2"]) == pytest.approx(1, abs=1e-5)
     # Half of the coarser latent's power from elsewhere: half is left unexplained.
     signal, noise = (z - z.mean(dim=(0, 2, 3), keepdim=True) for z in (coarse, torch.randn_like(coarse)))
     noise -= (noise * signal).sum() / signal.square().sum() * signal
     mixed = ScaleLatent(coarse + noise * signal.norm() / noise.norm(), latents[0].newly_coded)
-    assert stage([mixed, latents[1]], 0.0).item() == pytest.approx(-0.25, abs=1e-5)
-    assert float(stage.metrics(0.0)["spectral/explained_1_2"]) == pytest.approx(0.5, abs=1e-5)
+    term, numbers = stage([mixed, latents[1]], 0.0)
+    assert term.item() == pytest.approx(-0.25, abs=1e-5)
+    assert float(numbers["spectral/explained_1_2"]) == pytest.approx(0.5, abs=1e-5)
 
 
 def test_the_literal_formula_is_the_papers() -> None:
@@ -91,14 +94,14 @@ def test_the_literal_formula_is_the_papers() -> None:
         bands = torch.cat([torch.from_numpy(band) for band in (low, *details)], dim=1)
         weight = stage.aligners[str(pair)].conv.weight.detach()[..., 0, 0]
         expected -= 0.1 * (coarse - torch.einsum("dc,bchw->bdhw", weight, bands)).square().mean().item()
-    term = stage(latents, 0.0)
+    term = stage(latents, 0.0)[0]
     assert term.item() == pytest.approx(expected, rel=1e-5)
     term.backward()
     # The aligner descends the same loss: its step makes the distance larger.
     with torch.no_grad():
         for parameter in stage.parameters():
             parameter -= 1e-3 * parameter.grad
-    assert stage(latents, 0.0).item() < term.item()
+    assert stage(latents, 0.0)[0].item() < term.item()
 
 
 def test_exclusive_takes_only_what_the_finer_scale_newly_codes() -> None:
@@ -108,8 +111,8 @@ def test_exclusive_takes_only_what_the_finer_scale_newly_codes() -> None:
     changed = latents[1].y_hat.detach().clone()
     changed[..., ::2, ::2] += 3 * torch.randn(2, 6, 2, 2)
     other = [latents[0], ScaleLatent(changed, latents[1].newly_coded), latents[2]]
-    assert exclusive(latents, 0.0).item() == exclusive(other, 0.0).item()
-    assert inclusive(latents, 0.0).item() != inclusive(other, 0.0).item()
+    assert exclusive(latents, 0.0)[0].item() == exclusive(other, 0.0)[0].item()
+    assert inclusive(latents, 0.0)[0].item() != inclusive(other, 0.0)[0].item()
 
 
 def test_delta_rises_over_the_ramp_and_the_window_ends() -> None:
@@ -124,8 +127,7 @@ def test_delta_rises_over_the_ramp_and_the_window_ends() -> None:
 def test_pairs_choose_what_is_measured() -> None:
     latents = hierarchy()
     stage = prepared(latents, pairs=[2])
-    stage(latents, 0.0)
-    logged = stage.metrics(0.0)
+    _, logged = stage(latents, 0.0)
     assert {key for key in logged if "distance" in key or "explained" in key} == {
         "spectral/distance_2_3",
         "spectral/explained_2_3",
@@ -141,7 +143,7 @@ def test_pairs_choose_what_is_measured() -> None:
 def test_delta_0_measures_and_leaves_the_codec_alone() -> None:
     latents = hierarchy()
     stage = prepared(latents, delta=0.0)
-    term = stage(latents, 0.0)
+    term = stage(latents, 0.0)[0]
     term.backward()
     assert term.item() == 0
     assert all(latent.y_hat.grad is None for latent in latents)
@@ -161,11 +163,48 @@ def test_works_under_bf16_autocast_and_on_bf16_latents_in_single_precision() -> 
     latents = hierarchy()
     stage = prepared(latents)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = stage(latents, 0.0)
+        inside = stage(latents, 0.0)[0]
     assert inside.dtype == torch.float32
-    assert inside.item() == stage(latents, 0.0).item()
+    assert inside.item() == stage(latents, 0.0)[0].item()
     halves = [ScaleLatent(latent.y_hat.detach().bfloat16(), latent.newly_coded) for latent in latents]
-    assert stage(halves, 0.0).item() == pytest.approx(inside.item(), rel=1e-2)
+    assert stage(halves, 0.0)[0].item() == pytest.approx(inside.item(), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "channels", "kernel"),
+    [
+        ({}, 64, 1),
+        ({"subbands": "ll"}, 4, 1),
+        ({"downsample": "average"}, 4, 1),
+        ({"downsample": "strided_conv"}, 4, 5),
+    ],
+)
+def test_scales_four_times_apart_take_two_levels(arguments: dict[str, str], channels: int, kernel: int) -> None:
+    coarse, fine = torch.randn(2, 3, 4, 4), torch.randn(2, 4, 16, 16, requires_grad=True)
+    latents = [ScaleLatent(y, torch.ones(1, 1, 1, 1, dtype=torch.bool).expand(1, *y.shape[1:])) for y in (coarse, fine)]
+    stage = prepared(latents, **arguments)
+    assert [tuple(p.shape) for p in stage.parameters()] == [(3, channels, kernel, kernel)]
+    assert stage.describe() == {"kind": "inter_scale", "delta": 0.1, "ramp_epochs": 0, "pairs": 1}
+    term, numbers = stage(latents, 0.0)
+    assert -0.1 <= term.item() <= 0
+    assert 0 <= float(numbers["spectral/explained_1_2"]) <= 1
+    other = [latents[0], ScaleLatent(torch.randn(2, 4, 8, 8), latents[1].newly_coded[..., :8, :8])]
+    with pytest.raises(UserError, match=r"got \[2, 3, 4, 4\] at scale 1 and \[2, 4, 8, 8\] at scale 2"):
+        stage(other, 0.0)
+
+
+def test_two_levels_are_pywavelets_packet_of_all_bands() -> None:
+    fine = torch.randn(1, 2, 16, 12, dtype=torch.float64)
+    aligner = Aligner(2, 32, levels=2, wavelet="db2").double()
+    with torch.no_grad():
+        aligner.conv.weight.copy_(torch.eye(32)[..., None, None])
+    packet = pywt.WaveletPacket2D(fine.numpy(), "db2", mode="periodization", axes=(-2, -1))
+    bands = aligner(fine)
+    for second, outer in enumerate("ahvd"):
+        for first, inner in enumerate("ahvd"):
+            place = 8 * second + 2 * first
+            expected = torch.from_numpy(packet[inner + outer].data)
+            torch.testing.assert_close(bands[:, place : place + 2], expected)
 
 
 def test_the_low_band_alone_equals_the_average_up_to_the_gain() -> None:

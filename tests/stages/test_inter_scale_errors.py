@@ -37,7 +37,9 @@ def of_shapes(*shapes: tuple[int, ...]) -> list[ScaleLatent]:
     [
         ([(1, 4, 4), (1, 8, 8)], r"\[batch, channels, height, width\], got \[1, 4, 4\] at scale 1 and \[1, 8, 8\]"),
         ([(1, 4, 4, 4), (1, 4, 9, 8)], r"got \[1, 4, 4, 4\] at scale 1 and \[1, 4, 9, 8\] at scale 2"),
-        ([(1, 4, 4, 4), (1, 4, 16, 16)], r"got \[1, 4, 4, 4\] at scale 1 and \[1, 4, 16, 16\] at scale 2"),
+        ([(1, 4, 4, 4), (1, 4, 12, 12)], r"got \[1, 4, 4, 4\] at scale 1 and \[1, 4, 12, 12\] at scale 2"),
+        ([(1, 4, 4, 4), (1, 4, 8, 16)], r"got \[1, 4, 4, 4\] at scale 1 and \[1, 4, 8, 16\] at scale 2"),
+        ([(1, 4, 4, 4), (1, 4, 4, 4)], r"got \[1, 4, 4, 4\] at scale 1 and \[1, 4, 4, 4\] at scale 2"),
         ([(1, 4, 4, 4), (1, 4, 8, 8), (1, 2, 15, 15)], r"\[1, 4, 8, 8\] at scale 2 and \[1, 2, 15, 15\] at scale 3"),
         ([(1, 4, 4, 4)], "at least two scales, got 1"),
     ],
@@ -54,7 +56,7 @@ def test_latents_that_do_not_fit_are_named(shapes: list[tuple[int, ...]], messag
 
 def test_latents_that_are_not_finite_are_left_to_the_skipping_of_steps() -> None:
     latents = hierarchy(math.inf, 1.0, 1.0)
-    term = prepared(latents, normalize="none", aligner="joint")(latents, 0.0)
+    term, _ = prepared(latents, normalize="none", aligner="joint")(latents, 0.0)
     assert not torch.isfinite(term)
 
 

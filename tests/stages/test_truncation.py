@@ -206,8 +206,8 @@ class TestStage:
 
         for epoch in range(8):
             expected = reference(x, "soft", 0.1 + 0.8 * epoch / 8)
-            assert np.abs(stage(x, float(epoch)).numpy() - expected).max() < 1e-12
-        assert torch.equal(stage(x, 3.7), stage(x, 3.0)), "by epoch unless the schedule says by step"
+            assert np.abs(stage(x, float(epoch))[0].numpy() - expected).max() < 1e-12
+        assert torch.equal(stage(x, 3.7)[0], stage(x, 3.0)[0]), "by epoch unless the schedule says by step"
 
     def test_acts_until_num_epochs_and_then_leaves_images_whole(self) -> None:
         stage = SpectralTruncation(0.05, 1.0, 3)
@@ -215,23 +215,23 @@ class TestStage:
 
         for progress in (0.0, 1.5, 2.999):
             assert stage.is_active(progress)
-            assert not torch.allclose(stage(x, progress), x, atol=1e-3)
+            assert not torch.allclose(stage(x, progress)[0], x, atol=1e-3)
         for progress in (3.0, 3.5, 1000.0):
             assert not stage.is_active(progress)
-            assert torch.equal(stage(x, progress), x)
+            assert torch.equal(stage(x, progress)[0], x)
 
     def test_a_schedule_takes_the_place_of_the_three_numbers(self) -> None:
         stage = SpectralTruncation(schedule=ExponentialSchedule(0.1, 0.4, 10, granularity="step"), mask="hard")
         x = torch.rand(1, 3, 32, 32, dtype=torch.float64)
 
         assert stage.end_epoch == 10
-        assert np.abs(stage(x, 5.0).numpy() - reference(x, "hard", 0.2)).max() < 1e-13
+        assert np.abs(stage(x, 5.0)[0].numpy() - reference(x, "hard", 0.2)).max() < 1e-13
 
     def test_soft_identity_uses_the_schedules_own_end(self) -> None:
         stage = SpectralTruncation(0.1, 0.5, 10, mask="soft_identity")
         x = torch.rand(1, 3, 32, 32, dtype=torch.float64)
 
-        assert np.abs(stage(x, 5.0).numpy() - reference(x, "soft_identity", 0.3, 0.5)).max() < 1e-13
+        assert np.abs(stage(x, 5.0)[0].numpy() - reference(x, "soft_identity", 0.3, 0.5)).max() < 1e-13
 
     def test_has_nothing_to_train_or_to_save(self) -> None:
         stage = SpectralTruncation()
@@ -242,16 +242,31 @@ class TestStage:
     def test_logs_tau(self) -> None:
         stage = SpectralTruncation()
 
-        assert stage.metrics(0.0) == {"spectral/tau": 0.05}
-        assert stage.metrics(120.0) == {"spectral/tau": 1.0}
+        x = torch.rand(1, 3, 8, 8)
+
+        assert stage(x, 0.0)[1] == {"spectral/tau": 0.05}
+        assert stage(x, 50.0)[1] == {"spectral/tau": 0.525}
+
+    def test_describes_itself_by_at_most_four_different_cutoffs(self) -> None:
+        described = SpectralTruncation(0.1, 0.9, 10, mask="hard").describe()
+        moments = described.pop("moments")
+
+        assert described == {"kind": "dct_truncation", "mask": "hard", "target": "truncated", "tau_final": 0.9}
+        assert [epoch for epoch, _ in moments] == [0, 3, 6, 9]
+        assert [tau for _, tau in moments] == pytest.approx([0.1, 0.34, 0.58, 0.82])
+        assert SpectralTruncation(schedule=ConstantSchedule(0.5, 0.5, 10)).describe()["moments"] == [[0.0, 0.5]]
 
     def test_target_original_does_not_change_the_images(self) -> None:
         x = torch.rand(1, 3, 32, 32)
 
         original = SpectralTruncation(target="original")
 
-        assert original.target == "original"
-        assert torch.equal(original(x, 0.0), SpectralTruncation()(x, 0.0))
+        assert (original.target, original.replaces_target, SpectralTruncation().replaces_target) == (
+            "original",
+            False,
+            True,
+        )
+        assert torch.equal(original(x, 0.0)[0], SpectralTruncation()(x, 0.0)[0])
 
 
 def unchecked_stage(**arguments: object) -> None:

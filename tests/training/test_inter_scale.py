@@ -181,11 +181,11 @@ def test_a_stage_whose_term_is_not_finite_is_named(
         "class Nan(PenaltyStage):\n"
         "    phase = 'odd'\n"
         "    def forward(self, latents, progress):\n"
-        "        return latents[0].y_hat.mean() * float('nan')\n"
+        "        return latents[0].y_hat.mean() * float('nan'), {}\n"
         "class Vector(PenaltyStage):\n"
         "    phase = 'odd'\n"
         "    def forward(self, latents, progress):\n"
-        "        return latents[0].y_hat\n"
+        "        return latents[0].y_hat, {}\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, sentence in (

@@ -1,35 +1,122 @@
-"""The pieces around the loop: optimizer recipe, skipped steps, CSV file, checkpoints, whole files."""
+"""The pieces around the loop: learning rates, skipped steps, rate levels, CSV file, checkpoints, whole files."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from hpcm_spectral.codec import Codec
 from hpcm_spectral.errors import DataError, UserError
 from hpcm_spectral.files import whole_file
 from hpcm_spectral.losses import RateDistortionLoss
-from hpcm_spectral.training import AdamRecipe, AtomicCheckpointIO, CodecModule, RunCsvLogger
+from hpcm_spectral.training import (
+    AtomicCheckpointIO,
+    CodecModule,
+    Recipe,
+    RunCsvLogger,
+    published_drops,
+    warmup_cosine,
+)
 from hpcm_spectral.training.module import MAX_SKIPPED_IN_A_ROW
+
+ADAM = Recipe(partial(torch.optim.Adam, lr=1e-4))
+
+
+class Line(Codec):
+    """Something to train that is no codec yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(2, 1)
+
+
+class ThreeRates(Codec):
+    """Remembers its levels; each has a likelihood and a reconstruction of its own."""
+
+    levels, lmbdas = 5, (0.1, 0.2, 0.3, 0.4, 0.5)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor | None = None) -> dict:
+        self.seen.append(level)
+        factor = 1 / (1 + level.float())[:, None, None, None]
+        return {"x_hat": x * factor, "likelihoods": {"y": factor.expand(len(x), 1, 2, 2)}, "latents": []}
+
+
+def test_a_codec_of_several_rates_trains_on_a_level_per_image_and_is_validated_at_three() -> None:
+    torch.manual_seed(0)
+    codec = ThreeRates()
+    module = CodecModule(codec, RateDistortionLoss(), ADAM)
+    step = module.training_loss(torch.full((64, 3, 4, 4), 0.5), 0.0)
+    (levels,) = codec.seen
+    assert set(levels.tolist()) == {0, 1, 2, 3, 4}
+    error = (0.5 - 0.5 / (1 + levels)).square()
+    bpp = torch.log2(1.0 + levels).mean() * 4 / 16
+    distortion = (torch.tensor(codec.lmbdas)[levels] * 255**2 * error).mean()
+    assert step.loss.item() == pytest.approx((distortion + bpp).item(), rel=1e-5)
+
+    codec.seen.clear()
+    metrics = module.validation_metrics(torch.full((1, 3, 4, 4), 0.5))
+    assert [level.item() for level in codec.seen] == [0, 2, 4]
+    expected = [lmbda * 255**2 * (0.5 - 0.5 / (1 + k)) ** 2 for k, lmbda in ((0, 0.1), (2, 0.3), (4, 0.5))]
+    bits = [torch.log2(torch.tensor(1.0 + k)).item() / 4 for k in (0, 2, 4)]
+    assert metrics["loss"].item() == pytest.approx(sum(expected) / 3 + sum(bits) / 3, rel=1e-5)
+
+
+def rates(schedule: torch.optim.lr_scheduler.LambdaLR, *moments: int) -> list[float]:
+    return [schedule.base_lrs[0] * schedule.lr_lambdas[0](moment) for moment in moments]
 
 
 def test_the_published_learning_rates_fall_at_the_published_epochs() -> None:
-    recipe = AdamRecipe()
-    rates = [recipe.lr * recipe.factor(epoch, 3000) for epoch in (0, 2749, 2750, 2849, 2850, 2949, 2950, 2999)]
-    assert rates == pytest.approx([1e-4, 1e-4, 3e-5, 3e-5, 1e-5, 1e-5, 1e-6, 1e-6])
+    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=1e-4)
+    found = rates(published_drops(optimizer, 3000), 0, 2749, 2750, 2849, 2850, 2949, 2950, 2999)
+    assert found == pytest.approx([1e-4, 1e-4, 3e-5, 3e-5, 1e-5, 1e-5, 1e-6, 1e-6])
+    assert rates(published_drops(optimizer, 1), 0) == [1e-4]
 
 
-def test_short_or_endless_trainings_keep_the_learning_rate() -> None:
-    recipe = AdamRecipe()
-    assert [recipe.factor(epoch, 1) for epoch in (0,)] == [1.0]
-    assert recipe.factor(10_000, None) == 1.0
-    assert recipe.factor(10_000, -1) == 1.0
+def test_a_warm_up_rises_to_the_learning_rate_and_then_falls_to_the_last_share() -> None:
+    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = warmup_cosine(optimizer, total_steps=24, warmup=1 / 6, final=0.1)
+    assert optimizer.param_groups[0]["lr"] == 0.25
+    assert rates(schedule, 0, 1, 3, 4, 14, 24, 30) == pytest.approx([0.25, 0.5, 1.0, 1.0, 0.55, 0.1, 0.1])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.1, patience=0, min_lr=1e-5),
+        partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=4, eta_min=1e-6),
+        partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1e-3, total_steps=5),
+        partial(published_drops, max_epochs=2),
+    ],
+)
+def test_a_stages_own_rate_keeps_its_ratio_under_every_schedule(make: partial) -> None:
+    recipe = Recipe(partial(torch.optim.Adam, lr=1e-4), make, monitor="val/loss")
+    module = CodecModule(Line(), RateDistortionLoss(), recipe)
+    optimizer = recipe.optimizer([{"params": [nn.Parameter(torch.zeros(1))], **lr} for lr in ({}, {"lr": 1e-3})])
+    module._lr_ratios = [1.0, 10.0]
+    schedule = recipe.scheduler(optimizer, 0)
+    seen = set()
+    for _ in range(4):
+        first, second = (group["lr"] for group in optimizer.param_groups)
+        assert second == pytest.approx(10 * first, rel=1e-9)
+        seen.add(first)
+        optimizer.step()
+        plateau = isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        module.lr_scheduler_step(schedule, 1.0 if plateau else None)
+    assert len(seen) > 1
 
 
 def test_a_step_without_a_finite_gradient_norm_changes_nothing_and_is_counted() -> None:
     codec = nn.Linear(2, 1)
-    module = CodecModule(codec, RateDistortionLoss(), AdamRecipe())
+    whole = Line()
+    whole.line = codec
+    module = CodecModule(whole, RateDistortionLoss(), ADAM)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
     module.clip_gradients = lambda *_: None  # type: ignore[method-assign]  # needs a trainer, and is Lightning's
 
@@ -50,7 +137,9 @@ def test_a_step_without_a_finite_gradient_norm_changes_nothing_and_is_counted() 
 
 def test_training_that_has_diverged_for_good_stops_with_a_sentence() -> None:
     codec = nn.Linear(2, 1)
-    module = CodecModule(codec, RateDistortionLoss(), AdamRecipe())
+    whole = Line()
+    whole.line = codec
+    module = CodecModule(whole, RateDistortionLoss(), ADAM)
     optimizer = torch.optim.Adam(module.parameters())
     module.__class__.global_step = property(lambda _: 7)  # type: ignore[method-assign,assignment]
     try:

@@ -160,7 +160,7 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(
     short = [word for word in small_run if not word.startswith(("trainer.max_epochs", "data.samples_per_epoch"))]
     # Phase 1 ends, and phase 2 starts, after the first epoch; the learning rate drops after the second.
     short += [f"phase2={phase2}", "data.samples_per_epoch=1", f"trainer.check_val_every_n_epoch={every}", "logger=csv"]
-    short += ["optimizer.milestones=[0.5]", "optimizer.factors=[0.1]"]
+    short += ["lr_scheduler.milestones=[0.5]", "lr_scheduler.factors=[0.1]"]
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
     assert run_train(*short, "trainer.max_epochs=4", f"hydra.run.dir={straight}") == 0
     for epochs in (1, 3):

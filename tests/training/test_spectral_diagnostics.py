@@ -10,9 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.models import HPCM_Tiny
-from hpcm_spectral.training import SpectralDiagnostics
 
 EVERY = ["diagnostics=spectral", "diagnostics.every_n_epochs=1", "diagnostics.images=1", "diagnostics.bands=8"]
 FILE = "diagnostics/spectral.npz"
@@ -136,13 +134,3 @@ def test_the_precision_is_that_of_validation(
     found = arrays(tmp_path)
     assert np.isfinite(found["mse"]).all()
     assert (found["bpp"] > 0).all()
-
-
-def test_a_codec_that_cannot_decode_partially_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="model must reconstruct from its first scales .* got Conv2d"):
-        SpectralDiagnostics(
-            folder=tmp_path,
-            codec=torch.nn.Conv2d(3, 3, 1),
-            photographs=torch.utils.data.Dataset(),
-            draw=lambda _: tmp_path,
-        )

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from hpcm_spectral.errors import SettingError
 from hpcm_spectral.models.hpcm.attention import HEAD_CHANNELS
 
 # What tells the registered codecs apart; cross attention and the order of the hyper prior are options of each.
@@ -49,10 +50,10 @@ def checked_arguments(**arguments: Any) -> dict[str, Any]:
             for width in values:
                 _check_multiple(name, width, 4)
         elif min(values) < 0:
-            raise ValueError(f"{name} must not be negative, got {values}.")
+            raise SettingError(name, f"must not be negative, got {values}.")
     order = arguments["hyper_prior_order"]
     if order not in ("published", "aligned"):
-        raise ValueError(f"hyper_prior_order must be published or aligned, got {order!r}.")
+        raise SettingError("hyper_prior_order", f"must be published or aligned, got {order!r}.")
     return arguments
 
 
@@ -92,9 +93,9 @@ def _depths(state_dict: Mapping[str, torch.Tensor]) -> list[int]:
 
 def _check_multiple(name: str, value: int, multiple: int) -> None:
     if value <= 0 or value % multiple:
-        raise ValueError(f"{name} must be a positive multiple of {multiple}, got {value}.")
+        raise SettingError(name, f"must be a positive multiple of {multiple}, got {value}.")
 
 
 def _check_length(name: str, values: Sequence[int], length: int) -> None:
     if len(values) != length:
-        raise ValueError(f"{name} must hold {length} numbers, got {len(values)}: {values}.")
+        raise SettingError(name, f"must hold {length} numbers, got {len(values)}: {values}.")
