@@ -148,7 +148,7 @@ def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases
             # Lines that show on any colour.
             axes.axvline(edge, color="white", linestyle=line, linewidth=1.5, path_effects=HALO)
     for axes in (rates, qualities):
-        mark_phases(axes, phases)
+        mark_phases(axes, phases, limits[0])
         axes.set_xlim(*limits)
     legend_of_phases(figure, phases)
     add_note(figure, NOTE, NOTE_LENGTH)
