@@ -7,28 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hpcm_spectral.reports import lines, style
 from hpcm_spectral.reports.inter_scale_panels import draw_inter_scale, inter_scale_note
-from hpcm_spectral.reports.lines import (
-    draw,
-    draw_training,
-    draw_validation,
-    finish,
-    marker_style,
-    smoothing_window,
-    symlog_if_deep,
-)
 from hpcm_spectral.reports.phase_marks import LOOKS, Phases, legend_of_phases, mark_phases, phase_handles
 from hpcm_spectral.reports.run_folder import RunFolder
-from hpcm_spectral.reports.style import (
-    BLUE,
-    SCALE_STYLES,
-    VERMILION,
-    add_note,
-    legend_above,
-    name_axes,
-    new_figure,
-    say,
-)
+from hpcm_spectral.reports.style import BLUE, VERMILION, legend_above, name_axes
 from hpcm_spectral.runs.metrics import INTER_SCALE, INTER_SCALE_REG, TAU, MetricsTable
 
 TITLE_LENGTH = 60
@@ -42,13 +25,13 @@ def draw_curves(run: RunFolder) -> Figure | None:
         return None
     metrics, phases = run.metrics, run.phases
     if metrics.has_inter_scale:
-        figure = new_figure(13.5)
+        figure = style.new_figure(13.5)
         # Nested, as the lowest row has other columns.
         grid = figure.add_gridspec(2, 1, height_ratios=(2, 1))
         panels = grid[0].subgridspec(2, 2).subplots(squeeze=False)
         draw_inter_scale(figure, grid[1], metrics, phases, smoothed_rows(metrics))
     else:
-        figure = new_figure(9.0)
+        figure = style.new_figure(9.0)
         panels = figure.subplots(2, 2)
     panel_of_one(panels[0, 0], metrics, phases, key="loss", title="Loss")
     panel_of_rates(panels[0, 1], metrics, phases)
@@ -67,7 +50,7 @@ def draw_curves(run: RunFolder) -> Figure | None:
     margin = 0.02 * (last - first) or 0.5
     for axes in figure.axes:
         axes.set_xlim(first - margin, last + margin)
-    add_note(figure, footnote(run))
+    style.add_note(figure, footnote(run))
     return figure
 
 
@@ -79,15 +62,15 @@ def panel_of_one(axes: Axes, metrics: MetricsTable, phases: Phases, *, key: str,
     train = metrics.series(RD_LOSS if key == "loss" and without_term(metrics, phases) else f"train/{key}")
     val = metrics.series(f"val/{key}")
     if len(train):
-        draw_training(axes, train, phases, colour=BLUE)
+        lines.draw_training(axes, train, phases, colour=BLUE)
         handles.append(Line2D([], [], color=BLUE, linewidth=2, label="training"))
     if len(val):
-        draw_validation(axes, val, colour=VERMILION, marker=".")
-        handles.append(Line2D([], [], color=VERMILION, label="validation", **marker_style(VERMILION, ".")))
-    finish(axes, [train, val], handles, may_be_log=key != "psnr")
+        lines.draw_validation(axes, val, colour=VERMILION, marker=".")
+        handles.append(Line2D([], [], color=VERMILION, label="validation", **lines.marker_style(VERMILION, ".")))
+    lines.finish(axes, [train, val], handles, may_be_log=key != "psnr")
     if key == "loss" and phases.of("phase2"):
         values = np.concatenate([train, val])
-        symlog_if_deep(axes, values, usual=float(values.max(initial=0.0)))
+        lines.symlog_if_deep(axes, values, usual=float(values.max(initial=0.0)))
 
 
 def without_term(metrics: MetricsTable, phases: Phases) -> bool:
@@ -101,18 +84,18 @@ def panel_of_rates(axes: Axes, metrics: MetricsTable, phases: Phases) -> None:
     mark_phases(axes, phases)
     handles, drawn = [], []
     parts = [
-        (f"{name}_bpp", name.replace("$", r"\$"), *style)
-        for name, style in zip(metrics.rate_names, cycle(SCALE_STYLES[1:]))
+        (f"{name}_bpp", name.replace("$", r"\$"), *look)
+        for name, look in zip(metrics.rate_names, cycle(style.SCALE_STYLES[1:]))
     ]
     for key, label, colour, marker in [("bpp_loss", "total", BLUE, "o"), *parts]:
         train, val = metrics.series(f"train/{key}"), metrics.series(f"val/{key}")
-        draw_training(axes, train, phases, colour=colour, raw=key == "bpp_loss")
-        draw_validation(axes, val, colour=colour, marker=marker)
+        lines.draw_training(axes, train, phases, colour=colour, raw=key == "bpp_loss")
+        lines.draw_validation(axes, val, colour=colour, marker=marker)
         drawn += [train, val]
         if len(train) or len(val):
-            style = marker_style(colour, marker) if len(val) else {}
-            handles.append(Line2D([], [], color=colour, linewidth=2, label=label, **style))
-    finish(axes, drawn, handles)
+            marked = lines.marker_style(colour, marker) if len(val) else {}
+            handles.append(Line2D([], [], color=colour, linewidth=2, label=label, **marked))
+    lines.finish(axes, drawn, handles)
 
 
 def panel_of_tau(axes: Axes, metrics: MetricsTable, phases: Phases) -> None:
@@ -122,17 +105,17 @@ def panel_of_tau(axes: Axes, metrics: MetricsTable, phases: Phases) -> None:
     one = phases.of("phase1")
     tau = metrics.series(TAU) if one is None else one.of(metrics.series(TAU))
     if one is None or not len(tau):
-        say(axes, "phase 1 off" if one is None else "phase 1 logged no τ")
+        style.say(axes, "phase 1 off" if one is None else "phase 1 logged no τ")
         axes.set_yticks([])
         return
     # A cutoff holds until the next one is logged.
-    draw(axes, tau, color=BLUE, linewidth=2, drawstyle="steps-post", marker="o" * (len(tau) <= 2))
+    lines.draw(axes, tau, color=BLUE, linewidth=2, drawstyle="steps-post", marker="o" * (len(tau) <= 2))
     axes.set_ylim(0, max(1.0, float(tau.max())) * 1.05)
 
 
 def smoothed_rows(metrics: MetricsTable) -> int:
     """How many rows the smoothed curves average."""
-    return smoothing_window(len(metrics.series("train/loss")))
+    return lines.smoothing_window(len(metrics.series("train/loss")))
 
 
 def footnote(run: RunFolder) -> str:
@@ -150,12 +133,12 @@ def footnote(run: RunFolder) -> str:
         )
     if len(run.metrics.series("val/loss")):
         text += " Validation: circles, squares and triangles."
-    lines = [text]
+    notes = [text]
     if one:
         truncated = run.truncation is None or run.truncation.target == "truncated"
         against = "compared with truncated images" if truncated else "on truncated images"
         shaded = "grey" if two else "shaded"
-        lines.append(f"In phase 1 ({shaded}) training is {against}: its curves do not compare with validation there.")
+        notes.append(f"In phase 1 ({shaded}) training is {against}: its curves do not compare with validation there.")
     if two:
         note = "Phase 2 is hatched."
         if without_term(run.metrics, phases):
@@ -167,11 +150,11 @@ def footnote(run: RunFolder) -> str:
                 "In phase 2 (hatched) the training loss contains the inter-scale term, which is negative; the "
                 "validation loss does not."
             )
-        lines.append(note)
+        notes.append(note)
     if own:
-        lines.append("Bars at the top: when further stages acted.")
+        notes.append("Bars at the top: when further stages acted.")
     if run.metrics.has_inter_scale:
-        lines.append(inter_scale_note(run.metrics))
+        notes.append(inter_scale_note(run.metrics))
     if left_out := run.metrics.left_out(COUNTED):
-        lines.append(f"{left_out:,} logged value{'s are' if left_out > 1 else ' is'} not finite and left out.")
-    return "\n".join(lines)
+        notes.append(f"{left_out:,} logged value{'s are' if left_out > 1 else ' is'} not finite and left out.")
+    return "\n".join(notes)

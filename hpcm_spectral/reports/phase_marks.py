@@ -1,5 +1,6 @@
 """Which stage of a run acted when, as the panels of curves show it."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -67,27 +68,24 @@ def phases_from(records: Iterable[PhaseRecord], newest: float) -> Phases:
     return Phases(tuple(spans))
 
 
-def mark_phases(axes: Axes, phases: Phases) -> None:
-    """Shade phase 1, hatch phase 2 and mark their ends; further stages are bars with their names at the top."""
-    row = 0
+def mark_phases(axes: Axes, phases: Phases, first: float = -math.inf) -> None:
+    """Shade phase 1, hatch phase 2 and mark their ends; further stages, of any number, are bars with their names.
+
+    The bars are at the top of the panel, behind the lines; its first epoch is ``first``.
+    """
     for span in phases.spans:
         if span.key in LOOKS:
             look, _, line = LOOKS[span.key]
             axes.axvspan(span.start, span.end, **look, zorder=0)
             if span.ended:
                 axes.axvline(span.end, color=BLACK, linestyle=line, linewidth=1.2, zorder=1)
-            continue
-        top = 1 - BAR_HEIGHT * (row % BAR_ROWS)
-        bar = axes.axvspan(
-            span.start, span.end, top - 0.8 * BAR_HEIGHT, top, facecolor="white", edgecolor=GREY, zorder=4
-        )
+    for row, span in enumerate(span for span in phases.spans if span.key not in LOOKS and span.end > first):
+        top, start = 1 - BAR_HEIGHT * (row % BAR_ROWS), max(span.start, first)
+        bottom = top - 0.8 * BAR_HEIGHT
+        axes.axvspan(start, span.end, bottom, top, facecolor="white", edgecolor=GREY, zorder=1)
         name = shortened(span.key.removeprefix("stages."), NAME_LENGTH)
-        style: dict[str, Any] = {"fontsize": 7, "va": "center", "color": BLACK, "clip_on": True, "zorder": 4}
-        middle = (span.start, top - 0.4 * BAR_HEIGHT)
-        axes.text(*middle, f" {name}", transform=axes.get_xaxis_transform(), parse_math=False, **style).set_clip_path(
-            bar
-        )
-        row += 1
+        style: dict[str, Any] = {"fontsize": 7, "va": "center", "clip_on": True, "parse_math": False, "zorder": 4}
+        axes.text(start, (bottom + top) / 2, f" {name}", transform=axes.get_xaxis_transform(), **style)
 
 
 def phase_handles(phases: Phases) -> list[Line2D | Patch]:
@@ -95,9 +93,8 @@ def phase_handles(phases: Phases) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = []
     for key, (look, name, line) in LOOKS.items():
         if span := phases.of(key):
-            handles.append(
-                Patch(**(look if "hatch" not in look else {**look, "hatch": "///", "linewidth": 0.8}), label=name)
-            )
+            denser = {"hatch": "///", "linewidth": 0.8} if "hatch" in look else {}
+            handles.append(Patch(**{**look, **denser}, label=name))
             if span.ended:
                 label = f"its end, epoch {span.end:.4g}"
                 handles.append(Line2D([], [], color=BLACK, linestyle=line, label=label))

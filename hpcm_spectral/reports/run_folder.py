@@ -12,8 +12,7 @@ from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports.phase_marks import Phases, phases_from
 from hpcm_spectral.runs.folder import CONFIG, METRICS, PHASES
 from hpcm_spectral.runs.metrics import MetricsTable, read_metrics
-from hpcm_spectral.runs.older_phases import phases_of
-from hpcm_spectral.runs.phases import PhaseRecord
+from hpcm_spectral.runs.phases import PhaseRecord, phases_of
 from hpcm_spectral.runs.plain_files import reading
 from hpcm_spectral.runs.sample_index import Sample, read_samples
 from hpcm_spectral.runs.saved_config import read_config

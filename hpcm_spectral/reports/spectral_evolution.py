@@ -20,19 +20,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from hpcm_spectral.reports import style
 from hpcm_spectral.reports.lines import log_if_wide, scale_style
 from hpcm_spectral.reports.phase_marks import LOOKS, Phases, legend_of_phases, mark_phases
 from hpcm_spectral.reports.run_folder import RunFolder
-from hpcm_spectral.reports.style import (
-    BLUE,
-    add_note,
-    legend_beside,
-    name_axes,
-    new_figure,
-    save_figure,
-    say,
-    shortened,
-)
+from hpcm_spectral.reports.style import add_note, legend_beside, name_axes, new_figure
 from hpcm_spectral.runs.spectra import SpectralHistory
 
 FILE_NAME = "spectral_evolution.png"
@@ -66,8 +58,15 @@ def draw_heat_maps(histories: Mapping[str, SpectralHistory]) -> Figure:
             axes.label_outer()
         # The run's name runs over the whole row: the layout gives it a line's height, but not its width.
         row[0].set_title(f"\nScale {scales[0]}", loc="left", fontsize=10, fontweight="bold", parse_math=False)
-        style = {"fontsize": 10, "fontweight": "bold", "color": BLUE, "parse_math": False, "annotation_clip": False}
-        name = row[0].annotate(shortened(run, NAME_LENGTH), (0, 1), (0, 20), "axes fraction", "offset points", **style)
+        look = {
+            "fontsize": 10,
+            "fontweight": "bold",
+            "color": style.BLUE,
+            "parse_math": False,
+            "annotation_clip": False,
+        }
+        words = style.shortened(run, NAME_LENGTH)
+        name = row[0].annotate(words, (0, 1), (0, 20), "axes fraction", "offset points", **look)
         name.set_in_layout(False)
     add_colour_bar(figure, list(panels.flat), rows=len(histories))
     add_note(figure, NOTE, NOTE_LENGTH)
@@ -90,7 +89,7 @@ def draw_scales(
         axes.set_yticks([0, 0.1, 0.25, 0.5, 1, math.sqrt(2)], ["0", "0.1", "0.25", "0.5", "1", "√2"])
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         if scale not in history.scales or not len(history.epochs):
-            say(axes, "no such scale" if len(history.epochs) else "not measured")
+            style.say(axes, "no such scale" if len(history.epochs) else "not measured")
             continue
         overlap = history.overlap[:, history.scales.index(scale)]
         cells = (cell_edges(history.epochs), history.band_edges, np.ma.masked_invalid(overlap.T))
@@ -148,7 +147,7 @@ def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases
             # Lines that show on any colour.
             axes.axvline(edge, color="white", linestyle=line, linewidth=1.5, path_effects=HALO)
     for axes in (rates, qualities):
-        mark_phases(axes, phases)
+        mark_phases(axes, phases, limits[0])
         axes.set_xlim(*limits)
     legend_of_phases(figure, phases)
     add_note(figure, NOTE, NOTE_LENGTH)
@@ -160,15 +159,15 @@ def draw_scale_lines(axes: Axes, history: SpectralHistory, values: Float[np.ndar
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     handles = []
     for number, scale in enumerate(history.scales):
-        style = scale_style(number, markersize=7)
+        look = scale_style(number, markersize=7)
         finite = np.where(np.isfinite(values[:, number]), values[:, number], np.nan)
         every = max(1, len(finite) // 20)
-        axes.plot(history.epochs, finite, **style, markevery=every)
-        handles.append(Line2D([], [], **style, label=scale.replace("$", r"\$")))
+        axes.plot(history.epochs, finite, **look, markevery=every)
+        handles.append(Line2D([], [], **look, label=scale.replace("$", r"\$")))
     legend_beside(axes, handles)
     found = values[np.isfinite(values)]
     if not len(found):
-        say(axes, "nothing finite")
+        style.say(axes, "nothing finite")
     return found
 
 
@@ -182,5 +181,5 @@ def draw_run_spectra(run: RunFolder) -> Figure | None:
 def write_spectral_evolution(folder: Path, history: SpectralHistory) -> Path:
     """Draw what a run that goes on has measured so far into its folder, and return the file."""
     path = folder / FILE_NAME
-    save_figure(draw_spectral_evolution(history, folder.name), path)
+    style.save_figure(draw_spectral_evolution(history, folder.name), path)
     return path

@@ -1,14 +1,22 @@
-"""When the stages of a run acted, as the run itself wrote it down: ``phases.json``."""
+"""When the stages of a run acted: as the run itself wrote it down, ``phases.json``, or as its rows show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from hpcm_spectral.runs.folder import PHASES
+from hpcm_spectral.runs.metrics import INTER_SCALE, PHASE, TAU, MetricsTable
 from hpcm_spectral.runs.plain_files import read_json, reading, write_json
 
 FILE_NAME, FORMAT = PHASES, 1
+MOMENTS = 4
+# What tells the rows of a phase where these do not name it.
+LOGGED = {"phase1": TAU, "phase2": INTER_SCALE}
+TRUNCATION = "hpcm_spectral.stages.SpectralTruncation"
 
 
 @dataclass(frozen=True)
@@ -54,3 +62,63 @@ def read_phases(folder: Path) -> list[PhaseRecord] | None:
         return None
     with reading(path, "say when a run's stages acted"):
         return [PhaseRecord(**entry) for entry in read_json(path)["phases"]]
+
+
+def phases_of(folder: Path, config: Mapping[str, Any], metrics: MetricsTable | None) -> list[PhaseRecord]:
+    """The stages of a run: what it wrote itself, else what its rows show.
+
+    Args:
+        folder: The run folder.
+        config: The run's config.
+        metrics: Its rows; None if there are none.
+
+    Raises:
+        UserError: Its ``phases.json`` is damaged.
+    """
+    written = read_phases(folder)
+    if written is not None or metrics is None:
+        return written or []
+    words = metrics.text(PHASE).str.split("+")
+    records: list[PhaseRecord] = []
+    for key, logged in LOGGED.items():
+        named = words.map(lambda names, key=key: any(name.startswith(key) for name in names))
+        rows = named if named.any() else metrics.rows_with(logged)
+        records += _record(key, rows, metrics, config.get(key))
+    # A stage of a user's own stood in the place of phase 2.
+    for name in () if any(record.key == "phase2" for record in records) else sorted(set(words.explode())):
+        if name not in ("", "baseline") and not name.startswith(tuple(LOGGED)):
+            records += _record(name, words.map(lambda names, name=name: name in names), metrics, None)
+    return records
+
+
+def _record(key: str, rows: pd.Series, metrics: MetricsTable, node: Any) -> list[PhaseRecord]:
+    """From the first to the last of the rows, if there are any."""
+    epochs = metrics.epochs
+    active = rows & np.isfinite(epochs)
+    if not active.any():
+        return []
+    settings = node if isinstance(node, Mapping) else {}
+    began = float(epochs[active].min())
+    # Training rows tell whether a stage acted, validation rows do not.
+    known = metrics.filled(PHASE if metrics.filled(PHASE).any() else "train/loss") | active
+    after = epochs[known & np.isfinite(epochs)].loc[active[active].index[-1] + 1 :]
+    ended = float(after.iloc[0]) if len(after) else None
+    schedule = settings["schedule"] if isinstance(settings.get("schedule"), Mapping) else settings
+    end = schedule.get("num_epochs") if key == "phase1" else settings.get("end_epoch")
+    said = _truncation(settings, schedule, metrics) if settings.get("_target_") == TRUNCATION else {}
+    return [PhaseRecord(key, key, began, end if isinstance(end, int | float) else None, began, ended, said)]
+
+
+def _truncation(settings: Mapping[str, Any], schedule: Mapping[str, Any], metrics: MetricsTable) -> dict[str, Any]:
+    """What today's stage says of itself, its cutoffs as they were logged."""
+    tau = metrics.series(TAU)
+    rows = np.linspace(0, max(0, len(tau) - 1), MOMENTS).round().astype(int)[: len(tau)]
+    # Each cutoff at the epoch of its first row.
+    moments = {round(value, 6): [float(tau.index[tau == value][0]), float(value)] for value in tau.iloc[rows]}
+    return {
+        "kind": "dct_truncation",
+        "mask": settings.get("mask", "soft"),
+        "target": settings.get("target", "truncated"),
+        "tau_final": schedule.get("tau_final", 1.0),
+        "moments": list(moments.values()),
+    }

@@ -7,8 +7,7 @@ import pytest
 from report_folders import inter_scale_rows, phase_rows, training_row, write_rows
 
 from hpcm_spectral.runs.metrics import read_metrics
-from hpcm_spectral.runs.older_phases import phases_of
-from hpcm_spectral.runs.phases import PhaseRecord, write_phases
+from hpcm_spectral.runs.phases import PhaseRecord, phases_of, write_phases
 
 PHASE1 = {"_target_": "hpcm_spectral.stages.SpectralTruncation", "mask": "hard", "schedule": {"num_epochs": 4}}
 

@@ -15,7 +15,7 @@ from hpcm_spectral.reports.phase_marks import phases_from
 from hpcm_spectral.runs.discovery import LeftOut, find_run_folders
 from hpcm_spectral.runs.folder import CONFIG, METRICS
 from hpcm_spectral.runs.metrics import TAU, read_metrics
-from hpcm_spectral.runs.older_phases import phases_of
+from hpcm_spectral.runs.phases import phases_of
 from hpcm_spectral.runs.provenance import read_machines
 from hpcm_spectral.runs.saved_config import read_config
 from hpcm_spectral.runs.summary import read_summary
