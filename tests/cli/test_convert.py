@@ -179,7 +179,7 @@ def test_other_files_are_refused(
         (["a.pth", "out", "overwrit=true"], "error: overwrit is not a setting; did you mean overwrite?"),
         (["a.pth", "out", "hyper_prior_order=any"], "hyper_prior_order must be published or aligned"),
         (["a.pth", "out", "hyper_prior_order=aligned"], "hyper_prior_order must be published for a.pth"),
-        (["a.pth", "a.pth"], "a.pth cannot be used: File exists; choose another place."),
+        (["a.pth", "a.pth"], "output must name a folder, but a.pth is a file; choose another."),
     ],
 )
 def test_a_wrong_command_ends_with_one_sentence(
