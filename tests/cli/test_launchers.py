@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 from sweep_output import SCRIPT, rows_of
 
 from hpcm_spectral.sweeps.launchers import NEEDED
@@ -64,6 +66,20 @@ def test_a_search_prunes_keeps_its_study_and_goes_on_with_it(small_run: list[str
     assert best["params"] == {"optimizer.lr": "0.001"}
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     assert best["val_loss"] == min(trial.value for trial in complete)
+
+
+@pytest.mark.parametrize(("state", "told"), [("pruned", "PRUNED"), ("finished", "COMPLETE")])
+def test_a_study_is_told_what_a_jobs_own_summary_says(state: str, told: str, tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    from hpcm_spectral.sweeps.optuna_search import _tell
+
+    (tmp_path / "summary.json").write_text(json.dumps({"state": state}))
+    study = optuna.create_study()
+    config = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(tmp_path)}}})
+    # The working directory is the command's, not the job's folder.
+    job = JobReturn(hydra_cfg=config, working_dir=str(tmp_path.parent), status=JobStatus.COMPLETED, _return_value=1.5)
+    _tell(study, study.ask(), job)
+    assert study.trials[0].state.name == told
 
 
 @pytest.mark.parametrize("choice", NEEDED)
