@@ -103,7 +103,7 @@ def train_into(cfg: DictConfig, folder: Path, resume: str | None) -> dict[str, A
             log.setLevel(logging.ERROR)
         # A run that continues has the weights in its checkpoint.
         fresh = settings.init_from if checkpoint is None else None
-        source = None if fresh is None else read_source(fresh, "init_from")
+        source = None if fresh is None else read_source(fresh, "init_from", [settings.model["_target_"]])
         run = build_run(settings, folder, pruning_callbacks(settings))
         origin = {}
         if source is not None:
@@ -244,7 +244,7 @@ def _finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
     }
     save_codec(codec, folder, training=training)
     log.info("drawing pictures")
-    exported = load_codec(folder).to(run.trainer.strategy.root_device)
+    exported = load_codec(folder, [codec.name]).to(run.trainer.strategy.root_device)
     write_samples(exported, run.data.val_dataloader(), run.data.val_names, folder)
     pictures = write_run_figures(folder)
     state = "pruned" if was_pruned(run.trainer) else "finished"
@@ -267,7 +267,7 @@ def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     steps = len(run.data.train_dataloader()) // run.trainer.world_size
     epochs = settings.trainer["max_epochs"]
     log.info("run folder: %s", folder)
-    log.info("%s: %s parameters", type(run.module.codec).__name__, f"{count_parameters(run.module.codec):,}")
+    log.info("%s: %s parameters", run.module.codec.name, f"{count_parameters(run.module.codec):,}")
     log.info("%d epochs of %d steps, batches of %d, on %s", epochs, steps, run.data.batch_size, _device(run))
     if checkpoint is not None:
         log.info("continuing from %s", checkpoint)

@@ -222,8 +222,9 @@ class CodecModule(pl.LightningModule):
         self.lr_scheduler_step(self.lr_schedulers(), found[monitor])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what optimizer and schedule were made from, so that a resumed run sees what has changed."""
+        """Keep what codec, optimizer and schedule were made from: for a conversion, and to see what has changed."""
         checkpoint[KEY] = self._settings
+        checkpoint["codec"] = {"name": self.codec.name, "arguments": self.codec.arguments}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the checkpoint until optimizer and schedule are there."""
