@@ -141,24 +141,6 @@ def test_a_phase_that_never_acts_is_said(
     assert "phase2_inter starts at epoch 5 and training ends at epoch 1" in capsys.readouterr().err
 
 
-def test_the_readmes_own_stage_trains_from_outside_the_package(
-    run_train: Callable[..., int], small_run: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    readme = (ROOT / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(# my_stages.py\n.*?)```", readme, re.DOTALL)
-    assert 10 <= len(code.strip().splitlines()) <= 20
-    (command,) = re.findall(r"^python scripts/train.py (.*my_stages.*)$", readme, re.MULTILINE)
-    (tmp_path / "my_stages.py").write_text(code)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    # Before the test's own settings, which make it short.
-    arguments = [*command.split(), *small_run, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}"]
-    assert run_train(*arguments) == 0
-    for row in rows(tmp_path / "run"):
-        added = float(row["train/loss"]) - float(row["train/rd_loss"])
-        assert added == pytest.approx(float(row["spectral/sparsity"]), rel=1e-3)
-        assert added > 0
-
-
 def test_nothing_of_a_stage_is_logged_after_its_window(
     run_train: Callable[..., int], small_run: list[str], tmp_path: Path
 ) -> None:
