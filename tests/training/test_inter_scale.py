@@ -168,10 +168,15 @@ def test_a_stage_whose_term_is_not_finite_is_named(
         "    phase = 'odd'\n"
         "    def forward(self, latents, progress):\n"
         "        return latents[0].y_hat, {}\n"
+        "class Alone(PenaltyStage):\n"
+        "    phase = 'odd'\n"
+        "    def forward(self, latents, progress):\n"
+        "        return latents[0].y_hat.mean()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, sentence in (
         ("Nan", "odd must add a finite term to the loss, got nan at epoch 0.00"),
+        ("Alone", "odd must return its value and its numbers by their keys, got Tensor"),
         ("Vector", "odd must return a tensor with one number, got a tensor [1, 40, 4, 4]"),
     ):
         run = tmp_path / name
