@@ -119,7 +119,7 @@ class CodecModule(pl.LightningModule):
         x = target = batch.contiguous(memory_format=self.memory_format)
         numbers: dict[str, float | torch.Tensor] = {}
         for stage in self._active(InputStage, progress):
-            x, logged = stage(x, progress)
+            x, logged = _value_and_numbers(stage, stage(x, progress))
             numbers.update(logged)
             if stage.replaces_target:
                 target = x
@@ -127,7 +127,7 @@ class CodecModule(pl.LightningModule):
         out, terms = self._rate_distortion(x, target, level)
         loss, penalties = terms.loss, {}
         for stage in self._active(PenaltyStage, progress):
-            term, logged = stage(out["latents"], progress)
+            term, logged = _value_and_numbers(stage, stage(out["latents"], progress))
             if not isinstance(term, torch.Tensor) or term.ndim:
                 got = f"a tensor {list(term.shape)}" if isinstance(term, torch.Tensor) else type(term).__name__
                 raise UserError(f"{stage.phase} must return a tensor with one number, got {got}; take its mean.")
@@ -281,6 +281,20 @@ class CodecModule(pl.LightningModule):
                 f"Gradients must be finite, but the last {MAX_SKIPPED_IN_A_ROW} steps up to step {self.global_step} "
                 "had none and were skipped; resume an earlier checkpoint with a lower optimizer.lr."
             )
+
+
+def _value_and_numbers(stage: Stage, returned: Any) -> tuple[Any, Mapping[str, Any]]:
+    """What a stage's forward has returned, which a user may have written.
+
+    Raises:
+        UserError: It is something else.
+    """
+    if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], Mapping):
+        raise UserError(
+            f"{stage.phase} must return its value and its numbers by their keys, got {type(returned).__name__}; return "
+            "value, {} if there is nothing to log."
+        )
+    return returned
 
 
 def count_parameters(module: nn.Module) -> int:

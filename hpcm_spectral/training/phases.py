@@ -1,5 +1,6 @@
 """When stages act: said before training, and written into the run folder as it happens."""
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
+from hpcm_spectral.errors import ConfigError, one_line
 from hpcm_spectral.runs.phases import PhaseRecord, read_phases, write_phases
 from hpcm_spectral.stages import InputStage, Stage
 from hpcm_spectral.training.module import CodecModule, count_parameters
@@ -21,13 +23,21 @@ class PhaseRecorder(Callback):
 
     Args:
         folder: The run folder.
-        stages: The stages by the keys of their settings.
+        stages: The stages, prepared, by the keys of their settings.
+
+    Raises:
+        ConfigError: A stage describes itself by more than plain values.
     """
 
     def __init__(self, folder: Path, stages: Mapping[str, Stage]) -> None:
         self.folder = folder
         self.stages = stages
         self.records: list[PhaseRecord] = []
+        for key, stage in stages.items():
+            try:
+                json.dumps(stage.describe())
+            except TypeError as error:
+                raise ConfigError(f"{key} must describe itself by plain values, but: {one_line(error)}.") from None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what is planned, and of an earlier session what had happened before the checkpoint."""

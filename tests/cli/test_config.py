@@ -55,7 +55,9 @@ def test_every_experiment_composes_and_is_valid(experiment: str) -> None:
     ],
 )
 def test_every_option_of_every_group_composes_and_is_valid(group: str, option: str) -> None:
-    check_config(composed(f"{group}={option}", *(FOLDER if (group, option) == ("data", "folder") else ())))
+    own_codec = ["model._target_=compressai.models.FactorizedPrior", "+model.N=8", "+model.M=12"]
+    needed = {("data", "folder"): FOLDER, ("model", "custom"): own_codec}
+    check_config(composed(f"{group}={option}", *needed.get((group, option), [])))
 
 
 def test_an_example_of_many_overrides_composes_with_its_values() -> None:

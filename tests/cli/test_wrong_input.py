@@ -54,7 +54,8 @@ UNKNOWN = {
     "data.bath_size=4": "data.bath_size is not a setting; did you mean data.batch_size?",
     "+data.bath_size=4": "data.bath_size is not a setting; did you mean data.batch_size?",
     "+spectral.tau=0.1": "spectral is not a setting; known are",
-    "model=hpcm_huge": "model must be one of hpcm_base, hpcm_base_phi, hpcm_large, hpcm_tiny, got hpcm_huge",
+    "model=hpcm_huge": "model must be one of compressai, custom, hpcm_base, hpcm_base_phi, hpcm_large, "
+    "hpcm_tiny, got hpcm_huge",
     "schedule=linaer": "got linaer; did you mean linear?",
     "diagnostics.images=3": "diagnostics.images is not a setting while diagnostics is off; choose diagnostics=",
     "experiment=phase3": "experiment must be one of ablation_delta, ablation_distance, ablation_downsample, baseline, "

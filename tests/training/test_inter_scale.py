@@ -141,24 +141,6 @@ def test_a_phase_that_never_acts_is_said(
     assert "phase2_inter starts at epoch 5 and training ends at epoch 1" in capsys.readouterr().err
 
 
-def test_the_readmes_own_stage_trains_from_outside_the_package(
-    run_train: Callable[..., int], small_run: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    readme = (ROOT / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(# my_stages.py\n.*?)```", readme, re.DOTALL)
-    assert 10 <= len(code.strip().splitlines()) <= 20
-    (command,) = re.findall(r"^python scripts/train.py (.*my_stages.*)$", readme, re.MULTILINE)
-    (tmp_path / "my_stages.py").write_text(code)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    # Before the test's own settings, which make it short.
-    arguments = [*command.split(), *small_run, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}"]
-    assert run_train(*arguments) == 0
-    for row in rows(tmp_path / "run"):
-        added = float(row["train/loss"]) - float(row["train/rd_loss"])
-        assert added == pytest.approx(float(row["spectral/sparsity"]), rel=1e-3)
-        assert added > 0
-
-
 def test_nothing_of_a_stage_is_logged_after_its_window(
     run_train: Callable[..., int], small_run: list[str], tmp_path: Path
 ) -> None:
@@ -186,10 +168,15 @@ def test_a_stage_whose_term_is_not_finite_is_named(
         "    phase = 'odd'\n"
         "    def forward(self, latents, progress):\n"
         "        return latents[0].y_hat, {}\n"
+        "class Alone(PenaltyStage):\n"
+        "    phase = 'odd'\n"
+        "    def forward(self, latents, progress):\n"
+        "        return latents[0].y_hat.mean()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, sentence in (
         ("Nan", "odd must add a finite term to the loss, got nan at epoch 0.00"),
+        ("Alone", "odd must return its value and its numbers by their keys, got Tensor"),
         ("Vector", "odd must return a tensor with one number, got a tensor [1, 40, 4, 4]"),
     ):
         run = tmp_path / name

@@ -29,6 +29,11 @@ class Sparsity(PenaltyStage):
         return term, {"spectral/sparsity": term.detach()}
 
 
+class Odd(Sparsity):
+    def describe(self):
+        return {"weight": {1, 2}}
+
+
 class Stop(Callback):
     """Interrupts the training after the checkpoint of an epoch."""
 
@@ -261,6 +266,7 @@ def test_any_number_of_own_stages_acts_after_the_phases_and_is_recorded(
 
 
 WRONG = {
+    "+stages.mine._target_=own_classes.Odd": "stages.mine must describe itself by plain values, but: Object",
     "callbacks=ema callbacks.ema.decay=1.5": "callbacks.ema.decay must be a number within [0, 1), got 1.5.",
     "callbacks=ema callbacks.ema.dekay=0.9": "callbacks.ema.dekay is not a setting",
     "callbacks=ema +callbacks.ema.dekay=0.9": "callbacks.ema.dekay is not a setting; did you mean callbacks.ema.decay?",
