@@ -11,6 +11,7 @@ from torch import nn
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.errors import CheckpointError, ConfigError, one_line
 from hpcm_spectral.models.weights import (
+    SHOWN,
     CodecWeights,
     Shapes,
     check_shapes,
@@ -129,6 +130,12 @@ def check_exportable(codec: Codec) -> None:
         raise ConfigError("model must have plain values as settings to be exported, got a class within them.")
 
 
+def description_of(codec: Codec) -> dict[str, Any]:
+    """What a checkpoint of a training says of its codec: what it is built from, and where in it the network lies."""
+    network = next(path for path, module in codec.named_modules() if module is codec.network)
+    return {"name": codec.name, "arguments": codec.arguments, "network": network}
+
+
 def outline(name: str, arguments: Mapping[str, Any], owner: str, allow: Collection[str] = ()) -> Codec:
     """A codec with the names and shapes of its weights, from what a file says of it.
 
@@ -182,7 +189,7 @@ def check_name(name: object, owner: str, allow: Collection[str] = ()) -> None:
     if not known and isinstance(name, str) and "." in name:
         raise CheckpointError(
             f"{owner} names the class {shown(name)}, which is no registered codec: if you trust its code, put it on "
-            "PYTHONPATH and allow it with allow=CLASS."
+            f"PYTHONPATH and allow it with allow={name[:SHOWN]}."
         )
     if not known:
         names = ", ".join(registered_names())

@@ -118,24 +118,22 @@ def _from_checkpoint(path: Path, content: Any, allow: Collection[str]) -> CodecS
 def _from_run(path: Path, content: Mapping[str, Any], state: Mapping[str, Any], allow: Collection[str]) -> CodecSource:
     """A checkpoint of a run, which says what its codec is built from; an older one's tensors show it."""
     config = _config_of(path)
-    found = _described(content.get(CODEC), state, allow) or _inferred(state, config.get("model", {}))
+    description = content[CODEC] if isinstance(content.get(CODEC), Mapping) else {}
+    if inner := description.get("network"):
+        # A codec that wraps another keeps the names of its network in files.
+        state = {key.removeprefix(f"{inner}."): value for key, value in state.items()}
+    found = _described(description, state, allow) if description else _inferred(state, config.get("model", {}))
     shapes = {key: shape for key, value in state.items() if (shape := array_shape(value)) is not None}
     owner, arguments = "its codec", found.arguments
     if (family := family_of(found.name)) is not None:
         arguments = family.check_arguments(arguments, shapes, owner)
     codec = outline(found.name, arguments, owner, allow)
-    # A codec that wraps another keeps the names of its network in files.
-    inner = next((f"{key}." for key, module in codec.named_modules() if module is codec.network and key), "")
-    state = {key.removeprefix(inner): value for key, value in state.items()}
-    shapes = {key.removeprefix(inner): shape for key, shape in shapes.items()}
     tensors = checked_weights(codec, shapes, state.__getitem__, owner)
     weights = replace(found, arguments=arguments, tensors=tensors)
     return CodecSource(path, "training checkpoint", weights, _notes(config, content))
 
 
-def _described(description: Any, state: Mapping[str, Any], allow: Collection[str]) -> CodecWeights | None:
-    if not isinstance(description, Mapping):
-        return None
+def _described(description: Mapping[str, Any], state: Mapping[str, Any], allow: Collection[str]) -> CodecWeights:
     name, arguments = description.get("name"), description.get("arguments")
     check_name(name, "its codec", allow)
     if not isinstance(arguments, Mapping):

@@ -15,6 +15,7 @@ from hpcm_spectral.codec import Codec, CodecOutput
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.losses import RateDistortion, RateDistortionLoss
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, ms_ssim_db, psnr_8bit
+from hpcm_spectral.models.registry import description_of
 from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
 from hpcm_spectral.training.optimizers import Recipe, keep_ratios, lr_ratios
 from hpcm_spectral.training.resuming import KEY, apply_changes, forget_other_kinds, settings_of
@@ -224,7 +225,7 @@ class CodecModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what codec, optimizer and schedule were made from: for a conversion, and to see what has changed."""
         checkpoint[KEY] = self._settings
-        checkpoint["codec"] = {"name": self.codec.name, "arguments": self.codec.arguments}
+        checkpoint["codec"] = description_of(self.codec)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the checkpoint until optimizer and schedule are there."""
