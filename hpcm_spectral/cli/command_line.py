@@ -1,6 +1,7 @@
 """A program's command line: Hydra's flags apart from all other words, which are overrides, and paths for some."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,8 @@ from omegaconf import DictConfig
 
 from hpcm_spectral.cli.positionals import quoted
 
+log = logging.getLogger("hpcm_spectral")
 SEARCH_PATH = "hydra.searchpath"
-# A folder with one of these holds configs for the programs.
-GROUPS = (
-    *("model", "schedule", "phase1", "phase2", "stages", "data", "loss", "optimizer", "lr_scheduler", "trainer"),
-    *("callbacks", "logger", "diagnostics", "experiment", "debug"),
-)
 
 
 def config_folder() -> Path:
@@ -31,12 +28,7 @@ def config_folder() -> Path:
 
 @dataclass
 class CommandLine:
-    """What came after a program's name.
-
-    Args:
-        flags: Hydra's, by name.
-        words: The others in their order: overrides, and paths before they have become some.
-    """
+    """What came after a program's name: Hydra's flags by name, and the other words in their order."""
 
     flags: argparse.Namespace
     words: list[str]
@@ -65,10 +57,9 @@ class CommandLine:
 
     def search_path(self) -> list[str]:
         """Where else configs are looked for than in the project's own: places as ``hydra.searchpath`` names them."""
-        given = [o.value() for o in self.overrides() if key_of(o) == SEARCH_PATH and not o.is_sweep_override()]
-        listed = given[-1] if given and isinstance(given[-1], list) else []
-        folder = self.flags.config_dir
-        return [*([f"file://{Path(folder).resolve()}"] if folder else []), *map(str, listed)]
+        listed, folder = value_of(self.overrides(), SEARCH_PATH), self.flags.config_dir
+        beside = [f"file://{Path(folder).resolve()}"] if folder else []
+        return beside + [str(place) for place in (listed if isinstance(listed, list) else [])]
 
     def folders(self) -> list[Path]:
         """The folders that configs are looked for in, the project's own first."""
@@ -79,13 +70,14 @@ class CommandLine:
         return any((folder / key).is_dir() for folder in self.folders())
 
     def add_conf_beside(self) -> Path | None:
-        """Add ``conf/`` in the current folder to where configs are looked for, if it holds any groups, and return it.
+        """Have configs looked for in ``conf/`` in the current folder, too, if it holds any groups; say and return it.
 
         None if it is the project's own or given already, or if a search path is.
         """
         conf, given = Path("conf").resolve(), self.flags.config_dir
         known = [config_folder().resolve(), *([Path(given).resolve()] if given else [])]
-        if conf in known or not any((conf / group).is_dir() for group in GROUPS):
+        groups = [path.name for path in config_folder().iterdir() if path.is_dir()]
+        if conf in known or not any((conf / group).is_dir() for group in groups):
             return None
         if any(word.startswith(f"{SEARCH_PATH}=") for word in self.words):
             return None
@@ -93,6 +85,7 @@ class CommandLine:
             self.flags.config_dir = str(conf)
         else:
             self.words.append(f"{SEARCH_PATH}=[{quoted(f'file://{conf}')}]")
+        log.info("configs are looked for in %s, too", conf)
         return conf
 
     def compose(self, config_name: str, words: Sequence[str]) -> DictConfig:
@@ -106,12 +99,7 @@ class CommandLine:
             return compose(config_name, [*words, f"{SEARCH_PATH}=[{places}]"], return_hydra_config=True)
 
 
-def key_of(override: Override) -> str:
-    """The setting or group that an override is of."""
-    return str(override.key_or_group)
-
-
 def value_of(overrides: Sequence[Override], key: str) -> Any:
     """What a setting or group is set to at last; None if it is not, or swept."""
-    given = [override for override in overrides if key_of(override) == key]
+    given = [override for override in overrides if override.key_or_group == key]
     return given[-1].value() if given and not given[-1].is_sweep_override() else None

@@ -5,19 +5,18 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from hydra.core.override_parser.types import Quote, QuotedString
+
 from hpcm_spectral.errors import ConfigError
 
 
 def as_overrides(words: Sequence[str], names: Sequence[str], settings: Collection[str]) -> list[str]:
-    """Words of a command line with paths turned into overrides.
+    """Words of a command line with paths turned into overrides of the settings ``names``.
+
+    KEY=VALUE with a KEY that is none of the program's ``settings`` is a path, unless it looks like a slip.
 
     >>> as_overrides(["a b.pth.tar", "out=1/", "overwrite=true"], ["checkpoint", "output"], ["output", "overwrite"])
     ["checkpoint='a b.pth.tar'", "output='out=1/'", 'overwrite=true']
-
-    Args:
-        words: What came after the program's name, without Hydra's flags.
-        names: The settings that the paths stand for, in their order.
-        settings: The program's settings; KEY=VALUE with another KEY is a path, unless it looks like a slip.
 
     Raises:
         ConfigError: There are more paths than names.
@@ -35,15 +34,10 @@ def as_overrides(words: Sequence[str], names: Sequence[str], settings: Collectio
 
 
 def as_list_override(words: Sequence[str], name: str, settings: Collection[str]) -> list[str]:
-    """Words of a command line with any number of paths turned into one override, and values with = quoted.
+    """Words of a command line with any number of paths turned into one override of ``name``, and values with = quoted.
 
     >>> as_list_override(["runs/a", "runs/b c", "baseline=phase1=off"], "runs", ["runs", "baseline"])
     ["runs=['runs/a','runs/b c']", "baseline='phase1=off'"]
-
-    Args:
-        words: What came after the program's name, without Hydra's flags.
-        name: The setting that the paths stand for.
-        settings: As in `as_overrides`.
 
     Raises:
         ConfigError: The setting is given by name besides.
@@ -57,6 +51,16 @@ def as_list_override(words: Sequence[str], name: str, settings: Collection[str])
     return [f"{name}=[{','.join(map(quoted, paths))}]", *rest]
 
 
+def quoted(text: str) -> str:
+    r"""Text as a value of an override that Hydra reads back unchanged.
+
+    >>> print(quoted("it's"))
+    'it\'s'
+    """
+    # Hydra's quotes leave out interpolations; backslashes are literal unless they precede one or a quote.
+    return QuotedString(re.sub(r"(\\*)(\$\{)", r"\1\1\\\2", text), Quote.single).with_quotes()
+
+
 def _with_quoted_value(argument: str, settings: Collection[str]) -> str:
     """An override as it is, or with its value quoted where that, unquoted, holds what Hydra takes for a second one."""
     key, _, value = argument.partition("=")
@@ -64,26 +68,12 @@ def _with_quoted_value(argument: str, settings: Collection[str]) -> str:
 
 
 def _paths_and_rest(words: Sequence[str], settings: Collection[str]) -> tuple[list[str], list[str]]:
-    rest = [word for word in words if word.startswith(("~", "+")) or _is_override(word, settings)]
+    rest = [word for word in words if _is_override(word, settings)]
     return [word for word in words if word not in rest], rest
 
 
-def quoted(text: str) -> str:
-    r"""Text as a value of an override that Hydra reads back unchanged.
-
-    >>> print(quoted("it's"))
-    'it\'s'
-    """
-    # Backslashes are literal unless they precede a quote or an interpolation.
-    text = re.sub(r"(\\*)(\$\{)", r"\1\1\\\2", text)
-    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", text) + "'"
-
-
-def _is_override(argument: str, settings: Collection[str]) -> bool:
-    key, equals, _ = argument.partition("=")
-    if not equals:
-        return False
-    if key in settings or key.split(".")[0].split("/")[0] == "hydra":
+def _is_override(word: str, settings: Collection[str]) -> bool:
+    key, equals, _ = word.partition("=")
+    if word.startswith(("~", "+")) or (equals and (key in settings or re.match(r"hydra([./]|$)", key))):
         return True
-    return not Path(argument).exists() and bool(difflib.get_close_matches(key, settings, n=1, cutoff=0.75))
+    return bool(equals and not Path(word).exists() and difflib.get_close_matches(key, settings, n=1, cutoff=0.75))

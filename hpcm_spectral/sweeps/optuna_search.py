@@ -1,6 +1,5 @@
 """Search by Optuna, with any launcher: the study lies in the sweep's folder and outlives a kill."""
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -19,8 +18,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from hpcm_spectral.errors import ConfigError
-from hpcm_spectral.files import write_text
-from hpcm_spectral.sweeps.jobs import read_summary
+from hpcm_spectral.runs.plain_files import write_json
+from hpcm_spectral.runs.summary import read_summary
 
 log = logging.getLogger("hpcm_spectral")
 JOURNAL, BEST = "optuna.journal", "best_trial.json"
@@ -53,9 +52,9 @@ class OptunaSearch:
         n_warmup_epochs: int = 0,
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        for name, value, least in (("n_trials", n_trials, 1), ("n_jobs", n_jobs, 1)):
-            if not isinstance(value, int) or value < least:
-                raise ConfigError(f"hydra.sweeper.{name} must be a whole number from {least} on, got {value!r}.")
+        for name, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"hydra.sweeper.{name} must be a whole number from 1 on, got {value!r}.")
         if pruner not in ("median", "none"):
             raise ConfigError(f"hydra.sweeper.pruner must be median or none, got {pruner!r}.")
         self.n_trials, self.n_jobs = n_trials, n_jobs
@@ -178,17 +177,12 @@ def _conclude(study: optuna.Study, folder: Path) -> None:
         return
     best = study.best_trial
     content = {"trial": best.number, "val_loss": best.value, "params": best.params}
-    write_text(folder / BEST, json.dumps(content, indent=2) + "\n")
+    write_json(folder / BEST, content)
     log.info("best so far: %s at val/loss %.4f", " ".join(f"{k}={v}" for k, v in best.params.items()), best.value)
 
 
 def load_trial(folder: Path, number: int) -> optuna.Trial:
-    """A running trial of the study in a sweep's folder, with the pruner that its sweeper set.
-
-    Args:
-        folder: The sweep's folder.
-        number: Of the trial.
-    """
+    """The running trial of a number, of the study in a sweep's folder, with the pruner that its sweeper set."""
     sweeper = OmegaConf.load(folder / "multirun.yaml").hydra.sweeper
     pruner = OptunaSearch(**{k: v for k, v in sweeper.items() if k != "_target_" and k != "params"}).pruner
     study = optuna.load_study(study_name=STUDY, storage=storage_in(folder), pruner=pruner)
