@@ -69,7 +69,9 @@ def run_evaluation(cfg: DictConfig) -> None:
     codecs = _codec_folders(settings.codec)
     images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
     # Each is read once before the first is measured, which can take hours.
-    descriptions = {label: _description(folder, settings.allow) for label, folder in codecs.items()}
+    for folder in codecs.values():
+        read_codec(folder, settings.allow)
+    descriptions = {label: read_description(folder) for label, folder in codecs.items()}
     scores = _score(codecs, images, output, settings)
 
     name = settings.name or _curve_name(descriptions)
@@ -81,6 +83,15 @@ def run_evaluation(cfg: DictConfig) -> None:
     write_per_image(output, scores)
     write_rate_distortion(output, own, references, comparisons, images=images.title, notes=note)
     write_sessions(output, [describe_run(None, accelerator_facts())])
+    codecs_meta = [
+        {"label": label, "folder": str(codecs[label]), "name": told["name"], "training": told.get("training")}
+        for label, told in ((score.label, descriptions[score.label]) for score in scores)
+    ]
+    bd_rates = [
+        {"measure": c.measure, "reference": c.reference}
+        | (asdict(c.result) if c.result is not None else {"percent": None, "reason": c.reason})
+        for c in comparisons
+    ]
     meta = {
         "images": {
             "folder": str(images.folder),
@@ -88,10 +99,10 @@ def run_evaluation(cfg: DictConfig) -> None:
             "count": len(images.paths),
             "skipped": images.skipped,
         },
-        "codecs": [{"label": s.label, "folder": str(codecs[s.label]), **descriptions[s.label]} for s in scores],
+        "codecs": codecs_meta,
         "device": torch.cuda.get_device_name() if settings.device == "cuda" else "cpu",
         "references": references.name,
-        "bd_rate": [_plain_comparison(comparison) for comparison in comparisons],
+        "bd_rate": bd_rates,
         "note": note,
     }
     # Last: an evaluation that has this file is complete.
@@ -115,17 +126,6 @@ def _codec_folders(codec: str | list[str]) -> dict[str, Path]:
     return dict(zip(labels, folders, strict=True))
 
 
-def _description(folder: Path, allow: Sequence[str]) -> dict[str, Any]:
-    """What an exported codec says of itself.
-
-    Raises:
-        CheckpointError: It is none, or is damaged.
-    """
-    read_codec(folder, allow)
-    content = read_description(folder)
-    return {"name": content["name"], "training": content.get("training")}
-
-
 def _curve_name(descriptions: dict[str, dict[str, Any]]) -> str:
     if len(descriptions) == 1:
         return next(iter(descriptions))
@@ -141,8 +141,7 @@ def _score(
         "%d codec%s, %d images of %s, on %s", len(codecs), _s(codecs), len(images.paths), images.title, settings.device
     )
     scores = []
-    total = len(codecs) * len(images.paths)
-    with tqdm(total=total, unit="image", disable=None) as bar:
+    with tqdm(total=len(codecs) * len(images.paths), unit="image", disable=None) as bar:
         for label, folder in codecs.items():
             bar.set_description(label)
             codec = load_codec(folder, settings.allow).to(settings.device)
@@ -170,21 +169,8 @@ def _compare(
     return compare(own, references), note
 
 
-def _plain_comparison(comparison: Comparison) -> dict[str, Any]:
-    result = None if comparison.result is None else asdict(comparison.result)
-    return {
-        "measure": comparison.measure,
-        "reference": comparison.reference,
-        **(result or {"percent": None, "reason": comparison.reason}),
-    }
-
-
 def _conclude(
-    scores: Sequence[CodecScore],
-    images: EvaluationImages,
-    comparisons: Sequence[Comparison],
-    note: str,
-    output: Path,
+    scores: Sequence[CodecScore], images: EvaluationImages, comparisons: Sequence[Comparison], note: str, output: Path
 ) -> None:
     print(table(scores))
     print("means over the images; bpp is of the whole files, real/est. of the strings; MS-SSIM also in dB")

@@ -91,7 +91,8 @@ class _Overrides:
         if inner == "_target_":
             return f"{key} is not a setting while {group} is off; add it with +{key}=VALUE."
         if not any(name.startswith(f"{group}.") for name in self.known):
-            for path in (path for folder in self.line.folders() for path in sorted((folder / group).glob("*.yaml"))):
+            options = (path for folder in self.line.folders() for path in sorted((folder / group).glob("*.yaml")))
+            for path in options:
                 if inner.split(".")[0] in OmegaConf.load(path):
                     return f"{key} is not a setting while {group} is off; choose {group}={path.stem}."
         own = [name for name in self.known if not name.startswith("hydra.")]
