@@ -21,9 +21,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hpcm_spectral.cli.command_line import CommandLine, config_folder, value_of
+from hpcm_spectral.cli.command_line import CommandLine, as_list_override, as_overrides, config_folder, value_of
 from hpcm_spectral.cli.hydra_errors import describe
-from hpcm_spectral.cli.positionals import as_list_override, as_overrides
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.runs.folder import run_folder_for
 from hpcm_spectral.runs.saved_config import with_saved_overrides

@@ -69,9 +69,11 @@ def run_evaluation(cfg: DictConfig) -> None:
     codecs = _codec_folders(settings.codec)
     images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
     # Each is read once before the first is measured, which can take hours.
-    for folder in codecs.values():
+    descriptions = {}
+    for label, folder in codecs.items():
         read_codec(folder, settings.allow)
-    descriptions = {label: read_description(folder) for label, folder in codecs.items()}
+        content = read_description(folder)
+        descriptions[label] = {"name": content["name"], "training": content.get("training")}
     scores = _score(codecs, images, output, settings)
 
     name = settings.name or _curve_name(descriptions)
@@ -83,15 +85,6 @@ def run_evaluation(cfg: DictConfig) -> None:
     write_per_image(output, scores)
     write_rate_distortion(output, own, references, comparisons, images=images.title, notes=note)
     write_sessions(output, [describe_run(None, accelerator_facts())])
-    codecs_meta = [
-        {"label": label, "folder": str(codecs[label]), "name": told["name"], "training": told.get("training")}
-        for label, told in ((score.label, descriptions[score.label]) for score in scores)
-    ]
-    bd_rates = [
-        {"measure": c.measure, "reference": c.reference}
-        | (asdict(c.result) if c.result is not None else {"percent": None, "reason": c.reason})
-        for c in comparisons
-    ]
     meta = {
         "images": {
             "folder": str(images.folder),
@@ -99,10 +92,14 @@ def run_evaluation(cfg: DictConfig) -> None:
             "count": len(images.paths),
             "skipped": images.skipped,
         },
-        "codecs": codecs_meta,
+        "codecs": [{"label": s.label, "folder": str(codecs[s.label]), **descriptions[s.label]} for s in scores],
         "device": torch.cuda.get_device_name() if settings.device == "cuda" else "cpu",
         "references": references.name,
-        "bd_rate": bd_rates,
+        "bd_rate": [
+            {"measure": c.measure, "reference": c.reference}
+            | (asdict(c.result) if c.result is not None else {"percent": None, "reason": c.reason})
+            for c in comparisons
+        ],
         "note": note,
     }
     # Last: an evaluation that has this file is complete.
