@@ -32,12 +32,7 @@ REFUSED, INTERRUPTED = 2, (130, -signal.SIGINT)
 
 
 class JobFailedError(Exception):
-    """A job's process ended with an error that is not the user's to mend.
-
-    Args:
-        message: The last line of what it said.
-        output: What it said before that, as far as it is kept.
-    """
+    """A job's process ended with an error that is not the user's to mend: its last line, and all that it said."""
 
     def __init__(self, message: str, output: str) -> None:
         super().__init__(message)
