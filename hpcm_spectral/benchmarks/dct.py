@@ -1,19 +1,22 @@
 """What phase 1 costs: band-limited truncation against the dense form of the paper's equation, side by side."""
 
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float
 
+from hpcm_spectral.benchmarks.turns import seconds_in_turns
 from hpcm_spectral.ops import dct_basis
-from hpcm_spectral.ops.devices import synchronize
 from hpcm_spectral.stages import truncate
 from hpcm_spectral.tables import text_table
 
 Images = Float[torch.Tensor, "B 3 size size"]
+# The paper's linear schedule, sampled.
+TAU_VALUES = tuple(np.linspace(0.05, 1.0, 20).tolist())
 
 
 @dataclass(frozen=True)
@@ -50,38 +53,18 @@ class DctBenchmark:
 
     def table(self) -> str:
         """The figures as text, one cutoff per line, their mean at the end."""
-        own, dense = statistics.fmean(self.truncation_seconds), statistics.fmean(self.dense_seconds)
-        figures = [
-            *zip(self.tau_values, self.truncation_seconds, self.dense_seconds, self.ratios, strict=True),
-            ("mean", own, dense, self.mean_ratio),
-        ]
-        rows = [
-            (tau if isinstance(tau, str) else f"{tau:.3f}", f"{1e3 * own:.3f}", f"{1e3 * dense:.3f}", f"{ratio:.2f}")
-            for tau, own, dense, ratio in figures
-        ]
+        names = [*(f"{tau:.3f}" for tau in self.tau_values), "mean"]
+        columns = [[*values, statistics.fmean(values)] for values in (self.truncation_seconds, self.dense_seconds)]
+        figures = zip(names, *columns, [*self.ratios, self.mean_ratio], strict=True)
+        rows = [(name, f"{1e3 * own:.3f}", f"{1e3 * dense:.3f}", f"{ratio:.2f}") for name, own, dense, ratio in figures]
         title = f"DCT truncation of {self.batch}x3x{self.size}x{self.size} on {self.device}, medians in ms"
         return f"{title}\n{text_table(('tau', 'band-limited', 'dense', 'ratio'), rows, words=0)}"
-
-
-def linear_tau_values(count: int = 20, tau_init: float = 0.05, tau_final: float = 1.0) -> tuple[float, ...]:
-    """Equally spaced cutoffs from ``tau_init`` to ``tau_final``: a linear schedule, sampled.
-
-    Args:
-        count: How many, at least 2.
-        tau_init: The first.
-        tau_final: The last.
-
-    Example:
-        >>> linear_tau_values(3, 0.25, 0.75)
-        (0.25, 0.5, 0.75)
-    """
-    return tuple(tau_init + (tau_final - tau_init) * i / (count - 1) for i in range(count))
 
 
 def truncation_cost(
     batch: int = 16,
     size: int = 256,
-    tau_values: Sequence[float] | None = None,
+    tau_values: Sequence[float] = TAU_VALUES,
     repeats: int = 15,
     *,
     device: str = "cpu",
@@ -101,25 +84,22 @@ def truncation_cost(
     Raises:
         ValueError: ``repeats`` is below 1 or there is no cutoff.
     """
-    tau_values = linear_tau_values() if tau_values is None else tuple(tau_values)
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1, got {repeats}.")
     if not tau_values:
         raise ValueError("tau_values must hold at least one cutoff, got none.")
     x = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     basis = dct_basis(size).float().to(device)
 
-    own_seconds, dense_seconds, difference = [], [], 0.0
+    medians: dict[str, list[float]] = {"own": [], "dense": []}
+    difference = 0.0
     with torch.no_grad():
         for tau in tau_values:
             mask = _soft_mask(size, tau).to(device)
-            for _ in range(2):
-                own, dense = truncate(x, tau), dense_truncation(x, basis, mask)
-            difference = max(difference, (own - dense).abs().max().item())
-            pairs = [(_seconds(truncate, x, tau), _seconds(dense_truncation, x, basis, mask)) for _ in range(repeats)]
-            own_seconds.append(statistics.median(own for own, _ in pairs))
-            dense_seconds.append(statistics.median(dense for _, dense in pairs))
-    return DctBenchmark(batch, size, str(x.device), tau_values, tuple(own_seconds), tuple(dense_seconds), difference)
+            own, dense = partial(truncate, x, tau), partial(dense_truncation, x, basis, mask)
+            difference = max(difference, (own() - dense()).abs().max().item())
+            for form, times in seconds_in_turns({"own": own, "dense": dense}, x.device, repeats).items():
+                medians[form].append(statistics.median(times))
+    own_medians, dense_medians = tuple(medians["own"]), tuple(medians["dense"])
+    return DctBenchmark(batch, size, str(x.device), tuple(tau_values), own_medians, dense_medians, difference)
 
 
 def dense_truncation(
@@ -134,11 +114,3 @@ def _soft_mask(size: int, tau: float) -> Float[torch.Tensor, "size size"]:
     frequency = torch.arange(size, dtype=torch.float64) / size
     r = torch.sqrt(frequency[:, None] ** 2 + frequency[None, :] ** 2)
     return torch.clamp((tau - r) / tau, min=0).float()
-
-
-def _seconds(function: Callable[..., torch.Tensor], x: torch.Tensor, *arguments: object) -> float:
-    synchronize(x.device)
-    start = time.perf_counter()
-    function(x, *arguments)
-    synchronize(x.device)
-    return time.perf_counter() - start

@@ -1,14 +1,12 @@
 """What a stage adds to a training step: the same codec with and without it, in turns in one process."""
 
 import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 
-from hpcm_spectral.ops.devices import synchronize
 from hpcm_spectral.stages import Stage
 from hpcm_spectral.tables import text_table
 from hpcm_spectral.training import CodecModule
@@ -68,6 +66,7 @@ def variants_of(module: CodecModule) -> dict[str, tuple[CodecModule, float]]:
     return variants
 
 
+@dataclass
 class Stepper:
     """Takes training steps as training does: forward, backward, clipping, update.
 
@@ -78,14 +77,13 @@ class Stepper:
         autocast: Precision of autocast; None for float32.
     """
 
-    def __init__(
-        self, module: CodecModule, progress: float, clip: float | None = 1.0, autocast: torch.dtype | None = None
-    ) -> None:
-        self.module = module
-        self.progress = progress
-        self.clip = clip
-        self.autocast = autocast
-        self.optimizer = module.recipe.optimizer(module.parameter_groups())
+    module: CodecModule
+    progress: float
+    clip: float | None = 1.0
+    autocast: torch.dtype | None = None
+
+    def __post_init__(self) -> None:
+        self.optimizer = self.module.recipe.optimizer(self.module.parameter_groups())
 
     def step(self, batch: Float[torch.Tensor, "B 3 H W"]) -> None:
         """One step on ``batch``."""
@@ -96,33 +94,3 @@ class Stepper:
         if self.clip:
             self.module.configure_gradient_clipping(self.optimizer, self.clip)
         self.optimizer.step()
-
-
-def step_seconds(
-    steppers: Mapping[str, Stepper], batch: Float[torch.Tensor, "B 3 H W"], repeats: int = 5
-) -> dict[str, tuple[float, ...]]:
-    """Time steps in turns, so that a change of the machine's load meets all.
-
-    Args:
-        steppers: What to time, by phase.
-        batch: Images on the steppers' device.
-        repeats: Rounds, at least 1, after one that is not timed.
-
-    Returns:
-        Seconds per round, by phase.
-
-    Raises:
-        ValueError: ``repeats`` is below 1.
-    """
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1, got {repeats}.")
-    seconds: dict[str, list[float]] = {phase: [] for phase in steppers}
-    for round_ in range(repeats + 1):
-        for phase, stepper in steppers.items():
-            synchronize(batch.device)
-            start = time.perf_counter()
-            stepper.step(batch)
-            synchronize(batch.device)
-            if round_ > 0:
-                seconds[phase].append(time.perf_counter() - start)
-    return {phase: tuple(times) for phase, times in seconds.items()}

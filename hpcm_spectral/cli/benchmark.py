@@ -3,13 +3,15 @@
 import logging
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
 from hpcm_spectral.benchmarks.dct import truncation_cost
-from hpcm_spectral.benchmarks.step import StepBenchmark, Stepper, step_seconds, variants_of
+from hpcm_spectral.benchmarks.step import StepBenchmark, Stepper, variants_of
+from hpcm_spectral.benchmarks.turns import seconds_in_turns
 from hpcm_spectral.build import build_data_and_module
 from hpcm_spectral.config import RunSettings, check_config, plain
 from hpcm_spectral.errors import ConfigError
@@ -35,10 +37,7 @@ def run_benchmark(cfg: DictConfig) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigError(f"{key} must be a whole number from 1 on, got {value!r}.")
     check_device(config["device"])
-    if kind == "dct":
-        print(truncation_cost(**config).table())
-    else:
-        print(_step_cost(config).table())
+    print((truncation_cost(**config) if kind == "dct" else _step_cost(config)).table())
 
 
 def _step_cost(config: dict[str, Any]) -> StepBenchmark:
@@ -58,7 +57,9 @@ def _step_cost(config: dict[str, Any]) -> StepBenchmark:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             peaks[phase] = pool.submit(_peak_memory_mib, config, phase).result()
     log.info("%d timed steps of each in turns", config["repeats"])
-    return StepBenchmark(title, step_seconds(*_steppers_and_batch(config), config["repeats"]), peaks)
+    steppers, batch = _steppers_and_batch(config)
+    steps = {phase: partial(stepper.step, batch) for phase, stepper in steppers.items()}
+    return StepBenchmark(title, seconds_in_turns(steps, batch.device, config["repeats"]), peaks)
 
 
 def _check_trainer(trainer: dict[str, Any]) -> None:

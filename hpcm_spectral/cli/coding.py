@@ -4,7 +4,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,7 @@ from hpcm_spectral.cli.outputs import output_folder
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.config import Names, check_settings, plain
 from hpcm_spectral.errors import CodingError, ConfigError, UserError
+from hpcm_spectral.evaluation.files import SUFFIX
 from hpcm_spectral.files import user_path
 from hpcm_spectral.models import load_codec
 from hpcm_spectral.ops.devices import check_device
@@ -36,24 +36,8 @@ class CodingSettings(BaseModel):
     allow: Names = []
 
 
-@dataclass(frozen=True)
-class Coded:
-    """One file that was made.
-
-    Args:
-        bpp: Bits per pixel of the ``.hpcm`` file.
-        pixels: Of the image.
-    """
-
-    bpp: float
-    pixels: int
-
-
 def code_files(
-    cfg: DictConfig,
-    find: Callable[[Path], Sequence[Path]],
-    suffix: str,
-    code: Callable[[Codec, Path, Path], Coded],
+    cfg: DictConfig, find: Callable[[Path], Sequence[Path]], suffix: str, code: Callable[[Codec, Path, Path], int]
 ) -> None:
     """Make a file from every input, and say what each took; one that cannot be used does not stop the others.
 
@@ -61,7 +45,7 @@ def code_files(
         cfg: The program's config.
         find: The inputs in a folder.
         suffix: Of the files to make.
-        code: Makes the second file from the first.
+        code: Makes the second file from the first, and returns the image's pixels.
 
     Raises:
         UserError: Something that the user can mend.
@@ -76,17 +60,14 @@ def code_files(
     output = output_folder(settings.output, "the files to make", names, overwrite=settings.overwrite)
     codec = load_codec(settings.codec, settings.allow).to(check_device(settings.device))
     output.mkdir(parents=True, exist_ok=True)
-    done: list[Coded] = []
-    seconds = 0.0
-    for path, target in tqdm(
-        [(path, output / name) for path, name in zip(inputs, names, strict=True)],
-        unit="image",
-        disable=None if len(inputs) > 1 else True,
-    ):
+    done, bits, pixels, seconds = 0, 0, 0, 0.0
+    bar = tqdm(inputs, unit="image", disable=len(inputs) == 1 or None)
+    for path, name in zip(bar, names, strict=True):
         started = time.perf_counter()
+        target = output / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            coded = code(codec, path, target)
+            size = code(codec, path, target)
         except (UserError, OSError) as error:
             if len(inputs) == 1:
                 with contextlib.suppress(OSError):  # it holds something else
@@ -96,14 +77,13 @@ def code_files(
                 log.error("skipped: %s", error)
             continue
         took = time.perf_counter() - started
-        seconds += took
-        done.append(coded)
+        coded = 8 * (target if suffix == SUFFIX else path).stat().st_size
+        done, bits, pixels, seconds = done + 1, bits + coded, pixels + size, seconds + took
         with tqdm.external_write_mode():
-            print(f"{target}: {coded.bpp:.4f} bpp, {took:.2f} s")
-    if len(done) > 1:
-        bpp = sum(c.bpp * c.pixels for c in done) / sum(c.pixels for c in done)
-        print(f"{len(done)} images: {bpp:.4f} bpp of all pixels, {seconds / len(done):.2f} s each")
-    if failed := len(inputs) - len(done):
+            print(f"{target}: {coded / size:.4f} bpp, {took:.2f} s")
+    if done > 1:
+        print(f"{done} images: {bits / pixels:.4f} bpp of all pixels, {seconds / done:.2f} s each")
+    if failed := len(inputs) - done:
         raise CodingError(f"All files must be readable, but {failed} of {len(inputs)} were skipped; see above.")
 
 

@@ -1,7 +1,10 @@
 """A program's command line: Hydra's flags apart from all other words, which are overrides, and paths for some."""
 
 import argparse
-from collections.abc import Sequence
+import difflib
+import logging
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +12,13 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig
 
-from hpcm_spectral.cli.positionals import quoted
+from hpcm_spectral.errors import ConfigError
 
+log = logging.getLogger("hpcm_spectral")
 SEARCH_PATH = "hydra.searchpath"
-# A folder with one of these holds configs for the programs.
-GROUPS = (
-    *("model", "schedule", "phase1", "phase2", "stages", "data", "loss", "optimizer", "lr_scheduler", "trainer"),
-    *("callbacks", "logger", "diagnostics", "experiment", "debug"),
-)
 
 
 def config_folder() -> Path:
@@ -31,12 +30,7 @@ def config_folder() -> Path:
 
 @dataclass
 class CommandLine:
-    """What came after a program's name.
-
-    Args:
-        flags: Hydra's, by name.
-        words: The others in their order: overrides, and paths before they have become some.
-    """
+    """What came after a program's name: Hydra's flags by name, and the other words in their order."""
 
     flags: argparse.Namespace
     words: list[str]
@@ -65,10 +59,9 @@ class CommandLine:
 
     def search_path(self) -> list[str]:
         """Where else configs are looked for than in the project's own: places as ``hydra.searchpath`` names them."""
-        given = [o.value() for o in self.overrides() if key_of(o) == SEARCH_PATH and not o.is_sweep_override()]
-        listed = given[-1] if given and isinstance(given[-1], list) else []
-        folder = self.flags.config_dir
-        return [*([f"file://{Path(folder).resolve()}"] if folder else []), *map(str, listed)]
+        listed, folder = value_of(self.overrides(), SEARCH_PATH), self.flags.config_dir
+        beside = [f"file://{Path(folder).resolve()}"] if folder else []
+        return beside + [str(place) for place in (listed if isinstance(listed, list) else [])]
 
     def folders(self) -> list[Path]:
         """The folders that configs are looked for in, the project's own first."""
@@ -79,13 +72,14 @@ class CommandLine:
         return any((folder / key).is_dir() for folder in self.folders())
 
     def add_conf_beside(self) -> Path | None:
-        """Add ``conf/`` in the current folder to where configs are looked for, if it holds any groups, and return it.
+        """Have configs looked for in ``conf/`` in the current folder, too, if it holds any groups; say and return it.
 
         None if it is the project's own or given already, or if a search path is.
         """
         conf, given = Path("conf").resolve(), self.flags.config_dir
         known = [config_folder().resolve(), *([Path(given).resolve()] if given else [])]
-        if conf in known or not any((conf / group).is_dir() for group in GROUPS):
+        groups = [path.name for path in config_folder().iterdir() if path.is_dir()]
+        if conf in known or not any((conf / group).is_dir() for group in groups):
             return None
         if any(word.startswith(f"{SEARCH_PATH}=") for word in self.words):
             return None
@@ -93,6 +87,7 @@ class CommandLine:
             self.flags.config_dir = str(conf)
         else:
             self.words.append(f"{SEARCH_PATH}=[{quoted(f'file://{conf}')}]")
+        log.info("configs are looked for in %s, too", conf)
         return conf
 
     def compose(self, config_name: str, words: Sequence[str]) -> DictConfig:
@@ -106,12 +101,76 @@ class CommandLine:
             return compose(config_name, [*words, f"{SEARCH_PATH}=[{places}]"], return_hydra_config=True)
 
 
-def key_of(override: Override) -> str:
-    """The setting or group that an override is of."""
-    return str(override.key_or_group)
-
-
 def value_of(overrides: Sequence[Override], key: str) -> Any:
     """What a setting or group is set to at last; None if it is not, or swept."""
-    given = [override for override in overrides if key_of(override) == key]
+    given = [override for override in overrides if override.key_or_group == key]
     return given[-1].value() if given and not given[-1].is_sweep_override() else None
+
+
+def as_overrides(words: Sequence[str], names: Sequence[str], settings: Collection[str]) -> list[str]:
+    """Words of a command line with paths turned into overrides of the settings ``names``.
+
+    KEY=VALUE with a KEY that is none of the program's ``settings`` is a path, unless it looks like a slip.
+
+    >>> as_overrides(["a b.pth.tar", "out=1/", "overwrite=true"], ["checkpoint", "output"], ["output", "overwrite"])
+    ["checkpoint='a b.pth.tar'", "output='out=1/'", 'overwrite=true']
+
+    Raises:
+        ConfigError: There are more paths than names.
+    """
+    paths, rest = _paths_and_rest(words, settings)
+    if len(paths) > len(names):
+        raise ConfigError(
+            f"{' and '.join(names)} must be {len(names)} paths, got {len(paths)}; quote one that has spaces."
+        )
+    # A setting that is given by name leaves the paths to the others.
+    free = [name for name in names if not any(word.startswith(f"{name}=") for word in rest)]
+    if len(paths) > len(free):
+        raise ConfigError(f"{names[0]} and {names[-1]} must be given once each, got {paths[-1]} besides.")
+    return [f"{name}={quoted(path)}" for name, path in zip(free, paths, strict=False)] + rest
+
+
+def as_list_override(words: Sequence[str], name: str, settings: Collection[str]) -> list[str]:
+    """Words of a command line with any number of paths turned into one override of ``name``, and values with = quoted.
+
+    >>> as_list_override(["runs/a", "runs/b c", "baseline=phase1=off"], "runs", ["runs", "baseline"])
+    ["runs=['runs/a','runs/b c']", "baseline='phase1=off'"]
+
+    Raises:
+        ConfigError: The setting is given by name besides.
+    """
+    paths, rest = _paths_and_rest(words, settings)
+    rest = [_with_quoted_value(word, settings) for word in rest]
+    if not paths:
+        return rest
+    if any(word.startswith(f"{name}=") for word in rest):
+        raise ConfigError(f"{name} must be given once, got {paths[0]} besides; list all in {name}=[A,B].")
+    return [f"{name}=[{','.join(map(quoted, paths))}]", *rest]
+
+
+def quoted(text: str) -> str:
+    r"""Text as a value of an override that Hydra reads back unchanged.
+
+    >>> print(quoted("it's"))
+    'it\'s'
+    """
+    # Hydra's quotes leave out interpolations; backslashes are literal unless they precede one or a quote.
+    return QuotedString(re.sub(r"(\\*)(\$\{)", r"\1\1\\\2", text), Quote.single).with_quotes()
+
+
+def _with_quoted_value(argument: str, settings: Collection[str]) -> str:
+    """An override as it is, or with its value quoted where that, unquoted, holds what Hydra takes for a second one."""
+    key, _, value = argument.partition("=")
+    return f"{key}={quoted(value)}" if key in settings and "=" in value and value[0] not in "'\"[" else argument
+
+
+def _paths_and_rest(words: Sequence[str], settings: Collection[str]) -> tuple[list[str], list[str]]:
+    rest = [word for word in words if _is_override(word, settings)]
+    return [word for word in words if word not in rest], rest
+
+
+def _is_override(word: str, settings: Collection[str]) -> bool:
+    key, equals, _ = word.partition("=")
+    if word.startswith(("~", "+")) or (equals and (key in settings or re.match(r"hydra([./]|$)", key))):
+        return True
+    return bool(equals and not Path(word).exists() and difflib.get_close_matches(key, settings, n=1, cutoff=0.75))

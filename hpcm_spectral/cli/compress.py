@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hpcm_spectral.cli.coding import Coded, code_files
+from hpcm_spectral.cli.coding import code_files
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.data.decode import as_tensor, read_image
 from hpcm_spectral.data.folder import list_images
@@ -20,8 +20,7 @@ def run_compression(cfg: DictConfig) -> None:
     code_files(cfg, list_images, SUFFIX, _compress)
 
 
-def _compress(codec: Codec, source: Path, target: Path) -> Coded:
+def _compress(codec: Codec, source: Path, target: Path) -> int:
     x = as_tensor(read_image(source))[None].to(next(codec.parameters()).device)
     image = write_hpcm(codec, x, target)
-    pixels = image.height * image.width
-    return Coded(8 * target.stat().st_size / pixels, pixels)
+    return image.height * image.width

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hpcm_spectral.cli.coding import Coded, code_files
+from hpcm_spectral.cli.coding import code_files
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_png
@@ -26,8 +26,7 @@ def _list_files(folder: Path) -> list[Path]:
     return found
 
 
-def _decompress(codec: Codec, source: Path, target: Path) -> Coded:
+def _decompress(codec: Codec, source: Path, target: Path) -> int:
     x_hat = read_hpcm(codec, source)
     write_png(x_hat, target)
-    pixels = x_hat.shape[-2] * x_hat.shape[-1]
-    return Coded(8 * source.stat().st_size / pixels, pixels)
+    return x_hat.shape[-2] * x_hat.shape[-1]

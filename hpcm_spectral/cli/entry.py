@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 import hydra
@@ -20,15 +21,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hpcm_spectral.cli.command_line import CommandLine, config_folder, value_of
+from hpcm_spectral.cli.command_line import CommandLine, as_list_override, as_overrides, config_folder, value_of
 from hpcm_spectral.cli.hydra_errors import describe
-from hpcm_spectral.cli.positionals import as_list_override, as_overrides
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.runs.folder import run_folder_for
 from hpcm_spectral.runs.saved_config import with_saved_overrides
 from hpcm_spectral.sweeps.launchers import refuse_missing
 from hpcm_spectral.sweeps.names import job_folder, sweep_names
-from hpcm_spectral.sweeps.session import SweepSession, conclude
+from hpcm_spectral.sweeps.session import SweepSession
 
 __all__ = ["benchmark", "compress", "config_folder", "convert_checkpoint", "decompress", "evaluate", "report", "train"]
 
@@ -40,30 +40,65 @@ OmegaConf.register_new_resolver("hpcm_job_folder", job_folder, replace=True)
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 # Hydra copies the one store of its plugins' configs a hundred times for --help, half a second; reading it copies, too.
 ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
-Program = Callable[[DictConfig], Any]
 FULL_ERROR, TRACEBACK = "HYDRA_FULL_ERROR", "HPCM_SPECTRAL_TRACEBACK"
 
 
 def train() -> None:
     """``scripts/train.py``: train a codec, or many in a sweep, which ends with a table of its jobs."""
-
-    def load() -> Program:
-        from hpcm_spectral.cli.train import train_codec
-
-        return train_codec
-
     try:
-        _run_program("train", load, _prepare_training)
+        _run("train", "train:train_codec", _prepare_training)
     finally:
-        done = conclude(SweepSession.close())
+        done = SweepSession.conclude()
     if not done:
         sys.exit(1)
+
+
+def benchmark() -> None:
+    """``scripts/benchmark.py``: measure two things side by side."""
+    _run("benchmark", "benchmark:run_benchmark", CommandLine.add_conf_beside)
+
+
+def compress() -> None:
+    """``scripts/compress.py``: code images into files."""
+    _run("compress", "compress:run_compression")
+
+
+def decompress() -> None:
+    """``scripts/decompress.py``: decode files into images."""
+    _run("decompress", "decompress:run_decompression")
+
+
+def evaluate() -> None:
+    """``scripts/evaluate.py``: measure codecs on files of a folder of images."""
+    _run("evaluate", "evaluate:run_evaluation")
+
+
+def convert_checkpoint() -> None:
+    """``scripts/convert_checkpoint.py``: turn a checkpoint into an exported codec."""
+
+    def prepare(line: CommandLine) -> None:
+        line.words = as_overrides(line.words, ("checkpoint", "output"), _settings("convert_checkpoint"))
+
+    _run("convert_checkpoint", "convert_checkpoint:convert", prepare)
+
+
+def report() -> None:
+    """``scripts/report.py``: compare runs."""
+
+    def prepare(line: CommandLine) -> None:
+        line.words = as_list_override(line.words, "runs", _settings("report"))
+
+    _run("report", "report:run_report", prepare)
+
+
+def _settings(config_name: str) -> list[str]:
+    return [str(name) for name in OmegaConf.load(config_folder() / f"{config_name}.yaml")]
 
 
 def _prepare_training(line: CommandLine) -> None:
     """Add what a run that goes on was started with, and what names a sweep and its jobs."""
     refuse_missing(line.words)
-    _add_conf_beside(line)
+    line.add_conf_beside()
     if not line.flags.multirun:
         line.words = with_saved_overrides(line.words)
     overrides = line.overrides()
@@ -79,93 +114,8 @@ def _prepare_training(line: CommandLine) -> None:
         line.words += sweep_names(overrides, named=name is not None)
 
 
-def benchmark() -> None:
-    """``scripts/benchmark.py``: measure two things side by side."""
-
-    def load() -> Program:
-        from hpcm_spectral.cli.benchmark import run_benchmark
-
-        return run_benchmark
-
-    _run_program("benchmark", load, _add_conf_beside)
-
-
-def compress() -> None:
-    """``scripts/compress.py``: code images into files."""
-
-    def load() -> Program:
-        from hpcm_spectral.cli.compress import run_compression
-
-        return run_compression
-
-    _run_program("compress", load)
-
-
-def decompress() -> None:
-    """``scripts/decompress.py``: decode files into images."""
-
-    def load() -> Program:
-        from hpcm_spectral.cli.decompress import run_decompression
-
-        return run_decompression
-
-    _run_program("decompress", load)
-
-
-def evaluate() -> None:
-    """``scripts/evaluate.py``: measure codecs on files of a folder of images."""
-
-    def load() -> Program:
-        from hpcm_spectral.cli.evaluate import run_evaluation
-
-        return run_evaluation
-
-    _run_program("evaluate", load)
-
-
-def convert_checkpoint() -> None:
-    """``scripts/convert_checkpoint.py``: turn a checkpoint into an exported codec."""
-
-    def load() -> Program:
-        from hpcm_spectral.cli.convert_checkpoint import convert
-
-        return convert
-
-    def prepare(line: CommandLine) -> None:
-        line.words = as_overrides(line.words, ("checkpoint", "output"), _settings("convert_checkpoint"))
-
-    _run_program("convert_checkpoint", load, prepare)
-
-
-def report() -> None:
-    """``scripts/report.py``: compare runs."""
-
-    def load() -> Program:
-        from hpcm_spectral.cli.report import run_report
-
-        return run_report
-
-    def prepare(line: CommandLine) -> None:
-        line.words = as_list_override(line.words, "runs", _settings("report"))
-
-    _run_program("report", load, prepare)
-
-
-def _settings(config_name: str) -> list[str]:
-    return [str(name) for name in OmegaConf.load(config_folder() / f"{config_name}.yaml")]
-
-
-def _add_conf_beside(line: CommandLine) -> None:
-    if folder := line.add_conf_beside():
-        log.info("configs are looked for in %s, too", folder)
-
-
-def _run_program(
-    config_name: str,
-    load: Callable[[], Program],
-    prepare: Callable[[CommandLine], None] = lambda line: None,
-) -> None:
-    """Have Hydra compose a config for the program that is then loaded; ``prepare`` first adapts the command line."""
+def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object] = lambda line: None) -> None:
+    """Have Hydra compose a config for a program, MODULE:FUNCTION; ``prepare`` first adapts the command line."""
     _set_up_output()
     main_process = os.getpid()
     # Further processes of a training on several devices inherit the environment: what the user wanted must survive.
@@ -178,14 +128,14 @@ def _run_program(
             # A launcher's process: several jobs may write to the same terminal.
             _set_up_output(f"[{HydraConfig.get().job.num}] ")
         try:
-            program = load()
+            function = resolve_name(f"hpcm_spectral.cli.{program}")
             _quieten_lightning()
-            return program(cfg)
+            return function(cfg)
         except (UserError, OSError) as error:
             # Leaving here keeps Hydra from printing its own report; in a sweep the other jobs must go on.
             if wants_traceback or HydraConfig.get().mode is RunMode.MULTIRUN:
                 raise
-            _stop(str(error) if isinstance(error, UserError) else _describe_os_error(error))
+            _stop(error)
 
     line = CommandLine.parse(sys.argv[1:])
     try:
@@ -194,17 +144,15 @@ def _run_program(
         # Where Lightning starts further processes, it is with these.
         sys.argv[1:] = line.arguments()
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        if wants_traceback:
-            raise
-        _stop(str(error) if isinstance(error, UserError) else describe(error, line, config_name))
     except BrokenPipeError:  # the reader, such as head, has had enough
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         sys.exit(141)
-    except OSError as error:
+    except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
-        _stop(_describe_os_error(error))
+        if isinstance(error, HydraException | OmegaConfBaseException):  # some are errors of the system's kind, too
+            error = ConfigError(describe(error, line, config_name))
+        _stop(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
@@ -218,11 +166,10 @@ def _refuse_empty_groups(line: CommandLine) -> None:
             raise ConfigError(f"{group} must name an option of its group, got {option or 'nothing'}; leave it out.")
 
 
-def _describe_os_error(error: OSError) -> str:
-    return f"{error.filename or 'a file'} cannot be used: {error.strerror or error}; choose another place."
-
-
-def _stop(message: str) -> NoReturn:
+def _stop(error: UserError | OSError) -> NoReturn:
+    message = str(error)
+    if isinstance(error, OSError):
+        message = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}; choose another place."
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 

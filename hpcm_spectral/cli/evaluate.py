@@ -69,7 +69,11 @@ def run_evaluation(cfg: DictConfig) -> None:
     codecs = _codec_folders(settings.codec)
     images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
     # Each is read once before the first is measured, which can take hours.
-    descriptions = {label: _description(folder, settings.allow) for label, folder in codecs.items()}
+    descriptions = {}
+    for label, folder in codecs.items():
+        read_codec(folder, settings.allow)
+        content = read_description(folder)
+        descriptions[label] = {"name": content["name"], "training": content.get("training")}
     scores = _score(codecs, images, output, settings)
 
     name = settings.name or _curve_name(descriptions)
@@ -91,7 +95,11 @@ def run_evaluation(cfg: DictConfig) -> None:
         "codecs": [{"label": s.label, "folder": str(codecs[s.label]), **descriptions[s.label]} for s in scores],
         "device": torch.cuda.get_device_name() if settings.device == "cuda" else "cpu",
         "references": references.name,
-        "bd_rate": [_plain_comparison(comparison) for comparison in comparisons],
+        "bd_rate": [
+            {"measure": c.measure, "reference": c.reference}
+            | (asdict(c.result) if c.result is not None else {"percent": None, "reason": c.reason})
+            for c in comparisons
+        ],
         "note": note,
     }
     # Last: an evaluation that has this file is complete.
@@ -115,17 +123,6 @@ def _codec_folders(codec: str | list[str]) -> dict[str, Path]:
     return dict(zip(labels, folders, strict=True))
 
 
-def _description(folder: Path, allow: Sequence[str]) -> dict[str, Any]:
-    """What an exported codec says of itself.
-
-    Raises:
-        CheckpointError: It is none, or is damaged.
-    """
-    read_codec(folder, allow)
-    content = read_description(folder)
-    return {"name": content["name"], "training": content.get("training")}
-
-
 def _curve_name(descriptions: dict[str, dict[str, Any]]) -> str:
     if len(descriptions) == 1:
         return next(iter(descriptions))
@@ -141,8 +138,7 @@ def _score(
         "%d codec%s, %d images of %s, on %s", len(codecs), _s(codecs), len(images.paths), images.title, settings.device
     )
     scores = []
-    total = len(codecs) * len(images.paths)
-    with tqdm(total=total, unit="image", disable=None) as bar:
+    with tqdm(total=len(codecs) * len(images.paths), unit="image", disable=None) as bar:
         for label, folder in codecs.items():
             bar.set_description(label)
             codec = load_codec(folder, settings.allow).to(settings.device)
@@ -170,21 +166,8 @@ def _compare(
     return compare(own, references), note
 
 
-def _plain_comparison(comparison: Comparison) -> dict[str, Any]:
-    result = None if comparison.result is None else asdict(comparison.result)
-    return {
-        "measure": comparison.measure,
-        "reference": comparison.reference,
-        **(result or {"percent": None, "reason": comparison.reason}),
-    }
-
-
 def _conclude(
-    scores: Sequence[CodecScore],
-    images: EvaluationImages,
-    comparisons: Sequence[Comparison],
-    note: str,
-    output: Path,
+    scores: Sequence[CodecScore], images: EvaluationImages, comparisons: Sequence[Comparison], note: str, output: Path
 ) -> None:
     print(table(scores))
     print("means over the images; bpp is of the whole files, real/est. of the strings; MS-SSIM also in dB")

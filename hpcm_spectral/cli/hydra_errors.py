@@ -7,31 +7,25 @@ say it in words only.
 import contextlib
 import difflib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hpcm_spectral.cli.command_line import CommandLine, key_of
+from hpcm_spectral.cli.command_line import CommandLine
+from hpcm_spectral.errors import first_line
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def describe(error: Exception, line: CommandLine, config_name: str) -> str:
-    """One sentence for an error of Hydra or OmegaConf.
-
-    Args:
-        error: What was raised while composing or reading the config.
-        line: The command line, as Hydra got it.
-        config_name: Of the program's config.
-    """
+    """One sentence for an error of Hydra or OmegaConf about a config and the command line, as Hydra got it."""
     if isinstance(error, OverrideParseException):
         return (
-            f"An override must read key=value, got {error.override!r}: {_first_sentence(error)}; "
+            f"An override must read key=value, got {error.override!r}: {first_line(error)}; "
             "quote special characters: 'key=\"value\"'."
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -44,7 +38,7 @@ def describe(error: Exception, line: CommandLine, config_name: str) -> str:
         return found
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     key = cause.full_key if isinstance(cause, OmegaConfBaseException) else None
-    return f"{key} cannot be used: {_first_sentence(cause)}." if key else f"{_first_sentence(cause)}."
+    return f"{key} cannot be used: {first_line(cause)}." if key else f"{first_line(cause)}."
 
 
 class _Overrides:
@@ -53,16 +47,18 @@ class _Overrides:
     def __init__(self, line: CommandLine, config_name: str) -> None:
         self.line = line
         self.given = line.overrides()
-        self.config = self._composed(line, config_name)
+        self.config = self._composed(config_name)
         self.known = list(_keys(OmegaConf.to_container(self.config)))  # type: ignore[arg-type]
+        self.groups = set(self._value("hydra.runtime.choices") or ())
         self.sweeps = line.flags.multirun or self._value("hydra.mode") is RunMode.MULTIRUN
 
-    def _composed(self, line: CommandLine, config_name: str) -> DictConfig:
+    def _composed(self, config_name: str) -> DictConfig:
         # The groups as chosen, as their options have settings of their own; as by default if they do not fit.
-        given = (o for o in self.given if line.is_group(key_of(o)) and not (o.is_sweep_override() or _edits(o)))
-        for choices in ([str(o.input_line) for o in given], []):
+        plain = (o for o in self.given if o.type is OverrideType.CHANGE and not o.is_sweep_override())
+        choices = [str(o.input_line) for o in plain if self.line.is_group(o.key_or_group)]
+        for chosen in (choices, []):
             with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
-                return line.compose(config_name, choices)
+                return self.line.compose(config_name, chosen)
         return DictConfig({})
 
     def _value(self, key: str) -> Any:
@@ -73,33 +69,30 @@ class _Overrides:
         return next(filter(None, map(self._problem, self.given)), None) if self.known else None
 
     def _problem(self, override: Override) -> str | None:
-        key, value = key_of(override), override.value()
+        key, value = override.key_or_group, override.value()
         if override.is_sweep_override() and not self.sweeps:
             return f"{key} lists several values, which needs --multirun (-m); quote it if the comma is part of it."
         if override.is_interval_sweep() and self._value("hydra.sweeper._target_") == BASIC_SWEEPER:
             return "A sweep must list its values, got an interval; list them, or search it with hydra/sweeper=optuna."
         if override.is_delete():
-            there = key in self.known_groups() or (self._value(key) is not None and value in (None, self._value(key)))
+            there = key in self.groups or (self._value(key) is not None and value in (None, self._value(key)))
             return None if there else f"{key} cannot be deleted, got it with a ~; set it to another value."
         if override.is_add():
-            if key in self.known_groups():
+            if key in self.groups:
                 return f"{key} must be chosen once, got several; separate values by commas only with --multirun."
             twice = self._value(key) is not None and not isinstance(value, dict | list)
             return f"{key} is a setting already, got it with a +; leave out the +." if twice else None
-        if override.is_force_add() or key in self.known or key in self.known_groups():
+        if override.is_force_add() or key in self.known or key in self.groups:
             return None
         return self._unknown(key)
-
-    def known_groups(self) -> set[str]:
-        """The groups of which the config has a choice."""
-        return set(self._value("hydra.runtime.choices") or ())
 
     def _unknown(self, key: str) -> str:
         group, _, inner = key.partition(".")
         if inner == "_target_":
             return f"{key} is not a setting while {group} is off; add it with +{key}=VALUE."
         if not any(name.startswith(f"{group}.") for name in self.known):
-            for path in self._options(group):
+            options = (path for folder in self.line.folders() for path in sorted((folder / group).glob("*.yaml")))
+            for path in options:
                 if inner.split(".")[0] in OmegaConf.load(path):
                     return f"{key} is not a setting while {group} is off; choose {group}={path.stem}."
         own = [name for name in self.known if not name.startswith("hydra.")]
@@ -109,21 +102,9 @@ class _Overrides:
         )
         return f"{key} is not a setting; {hint}"
 
-    def _options(self, group: str) -> Iterator[Path]:
-        for folder in self.line.folders():
-            yield from sorted((folder / group).glob("*.yaml"))
-
-
-def _edits(override: Override) -> bool:
-    return override.is_delete() or override.is_add() or override.is_force_add()
-
 
 def _keys(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, child in node.items():
         yield f"{prefix}{key}"
         if isinstance(child, dict):
             yield from _keys(child, f"{prefix}{key}.")
-
-
-def _first_sentence(error: Exception) -> str:
-    return (str(error).strip() or "it is malformed").splitlines()[0].rstrip(".")

@@ -1,6 +1,7 @@
 """One job of a sweep: what to do with the run that its folder may hold, and what to note about how it went."""
 
 import contextlib
+import itertools
 import logging
 import time
 import traceback
@@ -38,8 +39,7 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
         cfg: The job's config.
         folder: Its run folder.
         num: Its number in this session of the sweep.
-        train: Trains into the folder, from the checkpoint that the last argument (as ``resume``) finds there; returns
-            the summary.
+        train: Trains into the folder, from the checkpoint that ``resume`` finds there, and returns the summary.
 
     Returns:
         The least ``val/loss``, for sweepers that choose by it; NaN if the job failed or was refused, which its record
@@ -72,12 +72,16 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
                     f"resume must be left out of a sweep, got {settings.resume}; sweep.on_existing=resume goes on with "
                     "what its folder holds."
                 )
-            state = run_state(folder)
+            state = _run_state(folder)
             if state is not None and settings.sweep.on_existing == "restart":
                 _move_away(folder)
                 state = None
             if state is not None:
-                _refuse_other_config(cfg, folder)
+                try:
+                    check_same_run(plain(cfg), folder, free=FREE_IN_SWEEPS)
+                except UserError as error:
+                    text = str(error).rstrip(".")
+                    raise RefusedError(f"{text}, or replace that run with sweep.on_existing=restart.") from None
                 if state in DONE or settings.sweep.on_existing == "skip":
                     text = "" if state in DONE else f"{state}, left as it is (sweep.on_existing=skip)"
                     log.info("skipped: %s", text or f"{state} already")
@@ -116,33 +120,20 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
     return float("nan")
 
 
-def run_state(folder: Path) -> str | None:
-    """The state of the run in a folder that nobody works in; None if it holds no run.
-
-    A run that says it is running was killed, and is ``interrupted``.
-    """
+def _run_state(folder: Path) -> str | None:
+    """The state of the run in a folder that nobody works in, where what says it is running was killed; None: no run."""
     if not (folder / CONFIG).exists():
         return None
     state = read_summary(folder).get("state", "interrupted")
     return "interrupted" if state in ("running", "trained") else str(state)
 
 
-def _refuse_other_config(cfg: DictConfig, folder: Path) -> None:
-    try:
-        check_same_run(plain(cfg), folder, free=FREE_IN_SWEEPS)
-    except UserError as error:
-        text = str(error).rstrip(".")
-        raise RefusedError(f"{text}, or replace that run with sweep.on_existing=restart.") from None
-
-
 def _move_away(folder: Path) -> None:
     """Put a run where no sweep and no report looks, so that nothing is lost by mistake."""
     parent = folder.parent / REPLACED
     parent.mkdir(exist_ok=True)
-    number = 1
-    while (parent / f"{folder.name}.{number}").exists():
-        number += 1
-    target = parent / f"{folder.name}.{number}"
+    places = (parent / f"{folder.name}.{number}" for number in itertools.count(1))
+    target = next(place for place in places if not place.exists())
     target.mkdir()
     for item in folder.iterdir():
         if item.name != ".lock":  # held by this process

@@ -23,12 +23,5 @@ def refuse_missing(arguments: Sequence[str]) -> None:
     """
     for argument in arguments:
         module, extra = NEEDED.get(argument, (None, ""))
-        if module is not None and not _is_there(module):
+        if module is not None and find_spec(module) is None:
             raise ConfigError(f"{argument} needs packages that are not installed; pip install -e '.[{extra}]'.")
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False

@@ -48,27 +48,17 @@ def sweep_names(overrides: Sequence[Override], *, named: bool = False) -> list[s
         named: Whether the sweep has a name of its own.
     """
     # Of a key that is given twice the last counts.
-    task = list({_key(override): override for override in overrides if not _is_hydras(override)}.values())
-    shared = sorted({_key(o) for o in task if not o.is_sweep_override()} | set(UNNAMED))
+    given = {o.key_or_group: o for o in overrides if not re.match(r"hydra([./]|$)", o.key_or_group)}
+    shared = sorted({key for key, o in given.items() if not o.is_sweep_override()} | set(UNNAMED))
     quoted = ",".join(f"'{key}'" for key in shared)
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{quoted}]"]
-    return added if named else [*added, f"sweep.name={_sweep_name(task)}"]
-
-
-def _sweep_name(task: Sequence[Override]) -> str:
-    lines = sorted(str(override.input_line) for override in task if _key(override) not in UNNAMED)
-    experiment = next((str(o.value()) for o in task if _key(o) == "experiment" and not o.is_sweep_override()), None)
-    swept = ",".join(sorted(_key(override) for override in task if override.is_sweep_override()))
+    if named:
+        return added
+    swept = ",".join(sorted(key for key, o in given.items() if o.is_sweep_override()))
+    experiment = str(given["experiment"].value()) if "experiment" in shared else None
     title = _PLAIN.sub("_", experiment or swept or "sweep").replace("=", "_").replace(",", "-")[:60]
-    return f"{title}-{_digest(chr(10).join(lines))}"
-
-
-def _is_hydras(override: Override) -> bool:
-    return _key(override).split(".")[0].split("/")[0] == "hydra"
-
-
-def _key(override: Override) -> str:
-    return str(override.key_or_group)
+    lines = sorted(str(o.input_line) for key, o in given.items() if key not in UNNAMED)
+    return [*added, f"sweep.name={title}-{_digest(chr(10).join(lines))}"]
 
 
 def _digest(text: str) -> str:

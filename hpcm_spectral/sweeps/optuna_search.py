@@ -1,9 +1,9 @@
 """Search by Optuna, with any launcher: the study lies in the sweep's folder and outlives a kill."""
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,14 +19,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from hpcm_spectral.errors import ConfigError
-from hpcm_spectral.files import write_text
-from hpcm_spectral.sweeps.jobs import read_summary
+from hpcm_spectral.runs.plain_files import write_json
+from hpcm_spectral.runs.summary import read_summary
 
 log = logging.getLogger("hpcm_spectral")
 JOURNAL, BEST = "optuna.journal", "best_trial.json"
 STUDY = "sweep"
 
 
+@dataclass
 class OptunaSearch:
     """Asks a study for values, has them trained, and tells it the least ``val/loss``.
 
@@ -43,36 +44,29 @@ class OptunaSearch:
             ``tag(log, interval(a, b))``. The command line adds to it and replaces it.
     """
 
-    def __init__(
-        self,
-        n_trials: int = 20,
-        n_jobs: int = 1,
-        seed: int | None = 0,
-        pruner: Literal["median", "none"] = "median",
-        n_startup_trials: int = 5,
-        n_warmup_epochs: int = 0,
-        params: Mapping[str, Any] | None = None,
-    ) -> None:
-        for name, value, least in (("n_trials", n_trials, 1), ("n_jobs", n_jobs, 1)):
-            if not isinstance(value, int) or value < least:
-                raise ConfigError(f"hydra.sweeper.{name} must be a whole number from {least} on, got {value!r}.")
-        if pruner not in ("median", "none"):
-            raise ConfigError(f"hydra.sweeper.pruner must be median or none, got {pruner!r}.")
-        self.n_trials, self.n_jobs = n_trials, n_jobs
-        self.seed, self.n_startup_trials = seed, n_startup_trials
-        self.pruner: optuna.pruners.BasePruner = (
-            optuna.pruners.MedianPruner(n_startup_trials, n_warmup_epochs)
-            if pruner == "median"
-            else optuna.pruners.NopPruner()
-        )
-        self.params = dict(params or {})
+    n_trials: int = 20
+    n_jobs: int = 1
+    seed: int | None = 0
+    pruner: Literal["median", "none"] = "median"
+    n_startup_trials: int = 5
+    n_warmup_epochs: int = 0
+    params: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("n_trials", self.n_trials), ("n_jobs", self.n_jobs)):
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"hydra.sweeper.{name} must be a whole number from 1 on, got {value!r}.")
+        if self.pruner not in ("median", "none"):
+            raise ConfigError(f"hydra.sweeper.pruner must be median or none, got {self.pruner!r}.")
+
+    def study_pruner(self) -> optuna.pruners.BasePruner:
+        """What ends trials early."""
+        if self.pruner == "none":
+            return optuna.pruners.NopPruner()
+        return optuna.pruners.MedianPruner(self.n_startup_trials, self.n_warmup_epochs)
 
     def run(self, sweeper: Any, arguments: Sequence[str]) -> None:
-        """Run trials until enough have been finished or pruned.
-
-        Args:
-            sweeper: The plugin, with its launcher, config and context.
-            arguments: The command line's overrides.
+        """Have the launcher of Hydra's plugin run trials until enough have been finished or pruned.
 
         Raises:
             ConfigError: There is nothing to search, or a value cannot be searched.
@@ -90,15 +84,15 @@ class OptunaSearch:
             sampler=optuna.samplers.TPESampler(
                 seed=self.seed, n_startup_trials=self.n_startup_trials, constant_liar=True
             ),
-            pruner=self.pruner,
+            pruner=self.study_pruner(),
         )
         _ask_again(study)
         done = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
         if done:
             log.info("%d of %d trials are done already", done, self.n_trials)
-        number = 0
-        while number < self.n_trials - done:
-            trials = [study.ask(space) for _ in range(min(self.n_jobs, self.n_trials - done - number))]
+        left = self.n_trials - done
+        for number in range(0, left, self.n_jobs):
+            trials = [study.ask(space) for _ in range(min(self.n_jobs, left - number))]
             batch = [
                 [*fixed, *(f"{key}={value}" for key, value in trial.params.items()), f"sweep.trial={trial.number}"]
                 for trial in trials
@@ -107,7 +101,6 @@ class OptunaSearch:
             returns = sweeper.launcher.launch(batch, initial_job_idx=number)
             for trial, job in zip(trials, returns, strict=True):
                 _tell(study, trial, job)
-            number += len(trials)
             _conclude(study, folder)
 
     def _parse(
@@ -115,7 +108,7 @@ class OptunaSearch:
     ) -> tuple[list[str], dict[str, BaseDistribution]]:
         """The overrides that every trial shares, and what to search."""
         parser = OverridesParser.create(config_loader=config_loader)
-        texts = [f"{key}={value}" for key, value in self.params.items()]
+        texts = [f"{key}={value}" for key, value in (self.params or {}).items()]
         found = {o.get_key_element(): o for o in parser.parse_overrides([*texts, *arguments])}
         fixed = [f"{key}={o.get_value_element_as_str()}" for key, o in found.items() if not o.is_sweep_override()]
         space = {key: _distribution(key, o) for key, o in found.items() if o.is_sweep_override()}
@@ -152,12 +145,10 @@ def _ask_again(study: optuna.Study) -> None:
     """Have trials tried again that a kill or an error ended, with the same values and so in the same folder."""
     trials = study.get_trials(deepcopy=False)
     settled = [t.params for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING)]
-    for trial in trials:
+    for trial in (t for t in trials if t.state in (TrialState.RUNNING, TrialState.FAIL)):
         if trial.state is TrialState.RUNNING:
             study.tell(trial.number, state=TrialState.FAIL)
-    for trial in trials:
-        broken = trial.state in (TrialState.RUNNING, TrialState.FAIL)
-        if broken and trial.params and trial.params not in settled:
+        if trial.params and trial.params not in settled:
             settled.append(trial.params)
             study.enqueue_trial(trial.params)
 
@@ -178,18 +169,13 @@ def _conclude(study: optuna.Study, folder: Path) -> None:
         return
     best = study.best_trial
     content = {"trial": best.number, "val_loss": best.value, "params": best.params}
-    write_text(folder / BEST, json.dumps(content, indent=2) + "\n")
+    write_json(folder / BEST, content)
     log.info("best so far: %s at val/loss %.4f", " ".join(f"{k}={v}" for k, v in best.params.items()), best.value)
 
 
 def load_trial(folder: Path, number: int) -> optuna.Trial:
-    """A running trial of the study in a sweep's folder, with the pruner that its sweeper set.
-
-    Args:
-        folder: The sweep's folder.
-        number: Of the trial.
-    """
+    """The running trial of a number, of the study in a sweep's folder, with the pruner that its sweeper set."""
     sweeper = OmegaConf.load(folder / "multirun.yaml").hydra.sweeper
-    pruner = OptunaSearch(**{k: v for k, v in sweeper.items() if k != "_target_" and k != "params"}).pruner
-    study = optuna.load_study(study_name=STUDY, storage=storage_in(folder), pruner=pruner)
+    search = OptunaSearch(**{k: v for k, v in sweeper.items() if k not in ("_target_", "params")})
+    study = optuna.load_study(study_name=STUDY, storage=storage_in(folder), pruner=search.study_pruner())
     return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)

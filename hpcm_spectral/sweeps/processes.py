@@ -32,12 +32,7 @@ REFUSED, INTERRUPTED = 2, (130, -signal.SIGINT)
 
 
 class JobFailedError(Exception):
-    """A job's process ended with an error that is not the user's to mend.
-
-    Args:
-        message: The last line of what it said.
-        output: What it said before that, as far as it is kept.
-    """
+    """A job's process ended with an error that is not the user's to mend: its last line, and all that it said."""
 
     def __init__(self, message: str, output: str) -> None:
         super().__init__(message)
@@ -78,11 +73,7 @@ def needs_processes(trainer: Mapping[str, Any]) -> bool:
 def train_apart(folder: Path, resume: str | None) -> None:
     """Train the job that Hydra has composed for this process in a process of its own, and wait for it.
 
-    It takes the folder's lock itself. What it logs is logged here, too.
-
-    Args:
-        folder: The job's run folder.
-        resume: As the setting of that name.
+    It takes the lock of the run folder itself. What it logs is logged here, too.
 
     Raises:
         UserError: The process ended with a sentence for the user.
@@ -117,7 +108,6 @@ def train_apart(folder: Path, resume: str | None) -> None:
 
 
 def _arguments(folder: Path, resume: str | None) -> list[str]:
-    """The command line that trains this process's job alone."""
     hydra = HydraConfig.get()
     folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     places = {"hydra.run.dir": folder, "hydra.sweep.dir": folder.parent}

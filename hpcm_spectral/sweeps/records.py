@@ -1,12 +1,11 @@
 """What each job of a sweep says of itself, for the table at the end."""
 
-import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from hpcm_spectral.files import write_text
+from hpcm_spectral.runs.plain_files import read_json, write_json
 
 RECORDS, REPLACED = ".jobs", ".replaced"
 Outcome = Literal["running", "finished", "pruned", "skipped", "interrupted", "failed", "refused"]
@@ -41,13 +40,7 @@ class JobRecord:
         """Keep it in the sweep's folder."""
         folder = sweep / RECORDS
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / f"{self.num}.json", json.dumps(asdict(self)) + "\n")
-
-
-def forget_records(sweep: Path) -> None:
-    """Drop the records of an earlier session."""
-    for path in (sweep / RECORDS).glob("*.json"):
-        path.unlink(missing_ok=True)
+        write_json(folder / f"{self.num}.json", asdict(self))
 
 
 def read_records(sweep: Path) -> list[JobRecord]:
@@ -55,8 +48,7 @@ def read_records(sweep: Path) -> list[JobRecord]:
     records = []
     for path in (sweep / RECORDS).glob("*.json"):
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            records.append(JobRecord(**content))
+            records.append(JobRecord(**read_json(path)))
         except (OSError, ValueError, TypeError):
             records.append(JobRecord(int(path.stem) if path.stem.isdigit() else -1, "?", "interrupted"))
     return sorted(records, key=lambda record: record.num)
@@ -74,8 +66,3 @@ def await_record(sweep: Path, num: int, tasks: str) -> JobRecord:
                 return record
         time.sleep(1)
     raise TimeoutError(f"the first task of job {num} has not begun within ten minutes")
-
-
-def settle(sweep: Path) -> list[JobRecord]:
-    """The records once no job works any more: one that still says so was killed."""
-    return [replace(r, outcome="interrupted") if r.outcome == "running" else r for r in read_records(sweep)]

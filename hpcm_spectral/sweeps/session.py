@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from filelock import FileLock, Timeout
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from hpcm_spectral.sweeps.records import RECORDS, UNDONE, forget_records, settle
+from hpcm_spectral.sweeps.records import RECORDS, UNDONE, read_records
 
 log = logging.getLogger("hpcm_spectral")
 LOCK = ".lock"
@@ -19,7 +20,6 @@ LOCK = ".lock"
 class SweepSession(Callback):
     """Hydra tells it of a sweep before the first job; the program asks it afterwards."""
 
-    _folder: ClassVar[Path | None] = None
     _lock: ClassVar[FileLock | None] = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -39,34 +39,30 @@ class SweepSession(Callback):
                 file=sys.stderr,
             )
             sys.exit(2)
-        SweepSession._folder, SweepSession._lock = folder, lock
-        forget_records(folder)
+        SweepSession._lock = lock
+        for path in (folder / RECORDS).glob("*.json"):
+            path.unlink(missing_ok=True)
         log.info("sweep folder: %s; every job has its own log there, JOB/train.log", folder)
 
     @classmethod
-    def close(cls) -> Path | None:
-        """Let go of the sweep's folder, and return it; None if there was no sweep."""
-        folder, cls._folder = cls._folder, None
-        if cls._lock is not None:
-            cls._lock.release()
-            cls._lock = None
-        if folder is not None and not (folder / RECORDS).exists():
-            # No job began: a folder that was made for nothing goes.
+    def conclude(cls) -> bool:
+        """Let go of the folder of the sweep, if there was one, and print its table; false if it is to be run again."""
+        lock, cls._lock = cls._lock, None
+        if lock is None:
+            return True
+        lock.release()
+        folder = Path(lock.lock_file).parent
+        # No job works any more: one that still says so was killed.
+        records = [replace(r, outcome="interrupted") if r.outcome == "running" else r for r in read_records(folder)]
+        if not records:  # a folder that was made for nothing goes
             with contextlib.suppress(OSError):
                 (folder / LOCK).unlink(missing_ok=True)
                 folder.rmdir()
-        return folder
+            return True
+        from hpcm_spectral.sweeps.table import sweep_table  # reads metrics, which --help must not wait for
 
-
-def conclude(folder: Path | None) -> bool:
-    """Print the table of the sweep that has ended in a folder, if there was one; false if it is to be run again."""
-    records = settle(folder) if folder is not None else []
-    if folder is None or not records:
-        return True
-    from hpcm_spectral.sweeps.table import sweep_table  # reads metrics, which --help must not wait for
-
-    left = [record for record in records if record.outcome in UNDONE]
-    print(f"\n{sweep_table(folder, records)}\n")
-    state = f"{len(left)} of them not done; the same command goes on with those" if left else "all done"
-    print(f"{folder}: {len(records)} job{'s' if len(records) > 1 else ''}, {state}", flush=True)
-    return not left
+        left = [record for record in records if record.outcome in UNDONE]
+        print(f"\n{sweep_table(folder, records)}\n")
+        state = f"{len(left)} of them not done; the same command goes on with those" if left else "all done"
+        print(f"{folder}: {len(records)} job{'s' if len(records) > 1 else ''}, {state}", flush=True)
+        return not left

@@ -13,27 +13,22 @@ from hpcm_spectral.tables import text_table
 
 def sweep_table(sweep: Path, records: Sequence[JobRecord]) -> str:
     """A line per job: state, epochs, best validation loss, seconds of this session; then what went wrong."""
-    rows = []
-    for record in records:
-        epochs, best = progress(sweep / record.folder)
-        shown = "-" if epochs is None else f"{epochs:g}"
-        loss = "-" if best is None else f"{best:.4f}"
-        rows.append((record.folder, record.outcome, shown, loss, duration(record.seconds)))
+    rows = [(r.folder, r.outcome, *_progress(sweep / r.folder), duration(r.seconds)) for r in records]
     table = text_table(("job", "state", "epochs", "best val loss", "time"), rows, words=2)
     notes = [f"{record.folder}: {record.note}" for record in records if record.note]
     return "\n".join([table, *(["", *notes] if notes else [])])
 
 
-def progress(folder: Path) -> tuple[float | None, float | None]:
+def _progress(folder: Path) -> tuple[str, str]:
     """Epochs done and the least ``val/loss`` of a run folder, as far as its metrics can be read."""
     try:
         metrics = read_metrics(folder / METRICS)
     except (UserError, OSError):
-        return None, None
+        metrics = None
     if metrics is None:
-        return None, None
+        return "-", "-"
     losses = metrics.series("val/loss")
-    return math.floor(metrics.newest_epoch + 1e-6), float(losses.min()) if len(losses) else None
+    return f"{math.floor(metrics.newest_epoch + 1e-6)}", f"{losses.min():.4f}" if len(losses) else "-"
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from hpcm_spectral.benchmarks.dct import DctBenchmark, linear_tau_values, truncation_cost
+from hpcm_spectral.benchmarks.dct import TAU_VALUES, DctBenchmark, truncation_cost
 import itertools
 
 
@@ -46,11 +46,9 @@ def test_table() -> None:
 
 
 def test_default_cutoffs_are_the_papers_schedule() -> None:
-    values = linear_tau_values()
-
-    assert len(values) == 20
-    assert (values[0], values[-1]) == (0.05, 1.0)
-    assert all(b - a == pytest.approx(0.05) for a, b in itertools.pairwise(values))
+    assert len(TAU_VALUES) == 20
+    assert (TAU_VALUES[0], TAU_VALUES[-1]) == (0.05, 1.0)
+    assert all(b - a == pytest.approx(0.05) for a, b in itertools.pairwise(TAU_VALUES))
 
 
 def test_errors() -> None:

@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 import torch
 
-from hpcm_spectral.benchmarks.step import StepBenchmark, Stepper, step_seconds, variants_of
+from hpcm_spectral.benchmarks.step import StepBenchmark, Stepper, variants_of
+from hpcm_spectral.benchmarks.turns import seconds_in_turns
 from hpcm_spectral.losses import RateDistortionLoss
 from hpcm_spectral.models import HPCM_Tiny
 from hpcm_spectral.schedules import LinearSchedule
@@ -48,12 +49,14 @@ def test_a_step_is_one_of_training_and_only_phase_2_moves_the_aligner() -> None:
 
 
 def test_every_phase_is_timed_as_often_as_asked() -> None:
-    steppers = {name: Stepper(*variant) for name, variant in variants_of(module_of_both_phases()).items()}
-    seconds = step_seconds(steppers, torch.rand(1, 3, 256, 256), repeats=1)
-    assert {phase: len(times) for phase, times in seconds.items()} == dict.fromkeys(steppers, 1)
+    batch = torch.rand(1, 3, 256, 256)
+    variants = variants_of(module_of_both_phases())
+    steps = {name: partial(Stepper(*variant).step, batch) for name, variant in variants.items()}
+    seconds = seconds_in_turns(steps, batch.device, repeats=1)
+    assert {phase: len(times) for phase, times in seconds.items()} == dict.fromkeys(variants, 1)
     assert min(time for times in seconds.values() for time in times) > 0
     with pytest.raises(ValueError, match="repeats must be at least 1, got 0"):
-        step_seconds(steppers, torch.rand(1, 3, 256, 256), repeats=0)
+        seconds_in_turns(steps, batch.device, repeats=0)
 
 
 def test_ratios_are_within_a_round_and_the_table_shows_them() -> None:

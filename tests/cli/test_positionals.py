@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from hpcm_spectral.cli.positionals import as_overrides, quoted
+from hpcm_spectral.cli.command_line import as_overrides, quoted
 from hpcm_spectral.errors import ConfigError
 
 NAMES = ("checkpoint", "output")
