@@ -92,22 +92,16 @@ def _reason(error: Exception) -> str:
 
 def _rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
     if image.mode == "F":
-        return _stacked(_bytes_of_floats(np.array(image)))
-    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.nan_to_num(np.array(image))
+        scale = 255.0 if values.max() <= 1 else 1.0
+        grey = np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8)
+    elif image.mode == "I" or image.mode.startswith("I;16"):
         # 65535 = 255 * 257; half of 257 makes the division round to nearest.
         wide = np.clip(np.array(image).astype(np.int64), 0, 65535)
-        return _stacked(((wide + 128) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return np.array(image.convert("RGB"))
-
-
-def _bytes_of_floats(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:
-    values = np.nan_to_num(values)
-    scale = 255.0 if values.max() <= 1 else 1.0
-    return np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8)
-
-
-def _stacked(grey: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
+        grey = ((wide + 128) // 257).astype(np.uint8)
+    else:
+        if image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        return np.array(image.convert("RGB"))
     return np.repeat(grey[:, :, None], 3, axis=2)

@@ -51,13 +51,13 @@ def list_images(folder: Path) -> list[Path]:
     found: list[Path] = []
     seen = {os.path.realpath(folder)}
     for parent, folders, files in os.walk(folder, onerror=_unreadable, followlinks=True):
-        folders[:] = _unseen(Path(parent), folders, seen)
+        folders[:] = [name for name in sorted(folders) if not name.startswith(".") and _first(parent, name, seen)]
+        images = [Path(parent, n) for n in files if not n.startswith(".")]
+        # Opening a pipe, socket or device would wait for ever; a broken link counts as a file.
         found += [
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".")
-            and Path(name).suffix.lower() in image_extensions()
-            and not _blocks(Path(parent, name))
+            path
+            for path in images
+            if path.suffix.lower() in image_extensions() and (path.is_file() or not path.exists())
         ]
     if not found:
         raise DataError(
@@ -67,19 +67,12 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _blocks(path: Path) -> bool:
-    """Whether opening a path would wait for ever: a pipe, socket or device. A broken link counts as a file."""
-    return path.exists() and not path.is_file()
-
-
-def _unseen(parent: Path, names: list[str], seen: set[str]) -> list[str]:
-    kept = []
-    for name in sorted(names):
-        real = os.path.realpath(parent / name)
-        if not name.startswith(".") and real not in seen:
-            seen.add(real)
-            kept.append(name)
-    return kept
+def _first(parent: str, name: str, seen: set[str]) -> bool:
+    """Whether a folder has not been seen yet; then it is from now on."""
+    real = os.path.realpath(Path(parent, name))
+    new = real not in seen
+    seen.add(real)
+    return new
 
 
 def _unreadable(error: OSError) -> NoReturn:

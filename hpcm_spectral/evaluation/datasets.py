@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hpcm_spectral.data import OnError, list_images, read_image
-from hpcm_spectral.data.screening import screen
+from hpcm_spectral.data.dataset import screen
 from hpcm_spectral.errors import DataError
 
 
