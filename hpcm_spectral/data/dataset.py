@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _ORDER_STREAM = 1
 
 
-def screen(paths: Sequence[Path], check: Callable[[Path], Checked], on_error: OnError) -> list[tuple[Path, Checked]]:
+def screen(paths: Iterable[Path], check: Callable[[Path], Checked], on_error: OnError) -> list[tuple[Path, Checked]]:
     """Run a check on every file and keep the files that pass, each with what its check returned.
 
     Args:
