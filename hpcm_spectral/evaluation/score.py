@@ -14,8 +14,7 @@ from hpcm_spectral.errors import CodingError
 from hpcm_spectral.evaluation.datasets import EvaluationImages
 from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_hpcm
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
-from hpcm_spectral.ops.devices import synchronize
-from hpcm_spectral.ops.reproducible import reproducible
+from hpcm_spectral.ops.devices import reproducible, synchronize
 
 Made = TypeVar("Made")
 

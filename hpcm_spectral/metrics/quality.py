@@ -1,4 +1,4 @@
-"""PSNR and MS-SSIM of images in [0, 1]."""
+"""PSNR and MS-SSIM of images in [0, 1], and bits from likelihoods."""
 
 import torch
 from jaxtyping import Float
@@ -41,3 +41,13 @@ def ms_ssim_db(x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 
 def to_8bit(x: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, "*shape"]:
     """The nearest values that an 8-bit picture can hold, in [0, 1]."""
     return torch.round(x.float().clamp(0, 1) * 255) / 255
+
+
+def bits(likelihoods: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, ""]:
+    """What ideal entropy coding of all values costs: the sum of ``-log2`` of their likelihoods, in float32.
+
+    Example:
+        >>> bits(torch.tensor([0.5, 0.25])).item()
+        3.0
+    """
+    return -torch.log2(likelihoods.float()).sum()

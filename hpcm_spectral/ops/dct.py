@@ -49,7 +49,7 @@ class BasisCache:
             # A basis made under inference_mode could not take part in a later training step.
             with torch.inference_mode(False):
                 basis = dct_basis(size).to(device=device, dtype=dtype)
-        if self._bytes_of(basis) <= self.max_bytes:
+        if basis.nbytes <= self.max_bytes:
             self._bases[key] = basis
             while self.bytes > self.max_bytes:
                 self._bases.popitem(last=False)
@@ -58,11 +58,7 @@ class BasisCache:
     @property
     def bytes(self) -> int:
         """Memory held at present."""
-        return sum(map(self._bytes_of, self._bases.values()))
-
-    @staticmethod
-    def _bytes_of(basis: torch.Tensor) -> int:
-        return basis.numel() * basis.element_size()
+        return sum(basis.nbytes for basis in self._bases.values())
 
 
 _cache = BasisCache()

@@ -27,7 +27,7 @@ from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
 from hpcm_spectral.models.hpcm.sizes import DEFAULTS, checked_arguments, infer_arguments, registered_name
 from hpcm_spectral.models.hpcm.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import Padding, centred_padding
-from hpcm_spectral.ops.reproducible import reproducible
+from hpcm_spectral.ops.devices import reproducible
 
 SIZE_MULTIPLE = 256
 # Pixels per position of y and of z.
