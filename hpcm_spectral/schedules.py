@@ -30,11 +30,7 @@ class TauSchedule(ABC):
     """
 
     def __init__(
-        self,
-        tau_init: float = 0.05,
-        tau_final: float = 1.0,
-        num_epochs: int = 100,
-        granularity: Granularity = "epoch",
+        self, tau_init: float = 0.05, tau_final: float = 1.0, num_epochs: int = 100, granularity: Granularity = "epoch"
     ) -> None:
         for name, tau in (("tau_init", tau_init), ("tau_final", tau_final)):
             if not 0 < tau <= MAX_TAU:

@@ -136,11 +136,7 @@ class ImageDataModule(LightningDataModule):
                 "batch_size."
             )
         return TrainingLoader(
-            self._train,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            drop_last=True,
-            **self._loading(self.num_workers),
+            self._train, batch_size=self.batch_size, sampler=sampler, drop_last=True, **self._loading(self.num_workers)
         )
 
     def val_dataloader(self) -> DataLoader[Tensor]:

@@ -61,9 +61,7 @@ class GeneralizedGaussianConditional(GaussianConditional):
         return float(scipy.stats.gennorm.ppf(quantile, self.beta))
 
     def likelihood(
-        self,
-        values: Float[torch.Tensor, "*shape"],
-        scales: Float[torch.Tensor, "*shape"],
+        self, values: Float[torch.Tensor, "*shape"], scales: Float[torch.Tensor, "*shape"]
     ) -> Float[torch.Tensor, "*shape"]:
         """Probability of ``values`` (already without their mean) at ``scales``, at least the likelihood bound.
 

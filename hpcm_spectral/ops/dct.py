@@ -96,10 +96,7 @@ def dct_2d(
 
 
 def idct_2d(
-    coefficients: Float[torch.Tensor, "*batch rows columns"],
-    *,
-    height: int | None = None,
-    width: int | None = None,
+    coefficients: Float[torch.Tensor, "*batch rows columns"], *, height: int | None = None, width: int | None = None
 ) -> Float[torch.Tensor, "*batch H W"]:
     """Inverse of :func:`dct_2d`; frequencies that are not given count as zero.
 
