@@ -129,13 +129,7 @@ class TrainingCrops(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, n: int) -> Float[Tensor, "3 crop crop"]:
-        """Draw sample number ``n``.
-
-        Args:
-            n: Any number from 0 up.
-
-        Returns:
-            A float32 crop, 0 to 1.
+        """Draw sample number ``n``, any from 0 up: a float32 crop, 0 to 1.
 
         Raises:
             IndexError: ``n`` is negative.

@@ -15,15 +15,12 @@ from hpcm_spectral.errors import DataError
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """Decode an image file.
+    """Decode an image file of any format and mode that Pillow decodes.
 
     Grey becomes three equal channels. 16-bit and 32-bit integer grey is taken to span 0 to 65535. Floating
     point grey is taken to span 0 to 1 where no value exceeds 1, and 0 to 255 otherwise. Transparent pixels
     are laid over white, so that a fully opaque image keeps its exact values. The EXIF orientation is
     applied. Of an animation the first frame is read. Colour profiles are ignored.
-
-    Args:
-        path: An image file of any format and mode that Pillow decodes.
 
     Returns:
         The pixels, 0 to 255, in an array of their own.
@@ -39,9 +36,6 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 def read_size(path: Path) -> tuple[int, int]:
     """Read the size of an image from the head of its file, without decoding it.
 
-    Args:
-        path: An image file.
-
     Returns:
         Width and height in pixels as stored, that is before the EXIF orientation.
 
@@ -53,14 +47,7 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def as_tensor(pixels: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "3 H W"]:
-    """Turn 8-bit pixels into the form that models take.
-
-    Args:
-        pixels: 0 to 255, any strides; left unchanged.
-
-    Returns:
-        A float32 tensor, 0 to 1, that shares no memory with ``pixels``.
-    """
+    """Turn 8-bit pixels of any strides into what models take: a float32 tensor of its own, 0 to 1."""
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     return torch.from_numpy(planes).float().div_(255)
 

@@ -15,11 +15,7 @@ _NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 
 @cache
 def image_extensions() -> frozenset[str]:
-    """Name the file extensions that Pillow decodes by itself.
-
-    Returns:
-        Extensions in lower case with their dot, such as ``.png``.
-    """
+    """Name the file extensions that Pillow decodes by itself, in lower case with their dot, such as ``.png``."""
     return frozenset(
         extension.lower()
         for extension, name in Image.registered_extensions().items()
@@ -28,14 +24,11 @@ def image_extensions() -> frozenset[str]:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the image files below a folder.
+    """List the image files in a folder and in all folders inside it.
 
     The extension decides, in either case of letters; the files are not opened. Files and folders whose name
     starts with a dot are skipped. Links to folders are followed, and each folder is listed once however many
     links lead to it, so that a link to a parent does no harm.
-
-    Args:
-        folder: Searched with all folders inside it.
 
     Returns:
         At least one path, each starting with ``folder``, sorted.

@@ -14,9 +14,6 @@ class EpochSampler(DistributedSampler[int]):
     of workers and after a resume at any epoch. Of several training processes each takes every
     ``world_size``-th number; a remainder that does not go round is left out.
 
-    It is a ``DistributedSampler`` so that Lightning uses it as it is: the wrapper that Lightning puts around
-    other samplers hides ``set_epoch`` in some versions, which would repeat one epoch for ever.
-
     Args:
         samples_per_epoch: n over all processes, at least 1.
         rank: Number of this process, counted from 0.
@@ -26,6 +23,8 @@ class EpochSampler(DistributedSampler[int]):
         skip: How many numbers of this process the next iteration leaves out at its beginning.
     """
 
+    # A DistributedSampler, so that Lightning uses it as it is: the wrapper that it puts around other samplers hides
+    # set_epoch in some versions, which would repeat one epoch for ever.
     def __init__(self, samples_per_epoch: int, rank: int = 0, world_size: int = 1) -> None:
         numbers = range(samples_per_epoch)
         super().__init__(numbers, world_size, rank, shuffle=False, drop_last=True)  # type: ignore[arg-type]

@@ -26,11 +26,8 @@ _VALIDATION = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "moto
 def training_photos() -> list[Path]:
     """List the 48 training photographs of the package mvtb-data, 640x426 to 3264x2448 pixels.
 
-    The list is explicit: the package also holds drawings, test targets, photographs of paintings and
-    pictures that are not free to use, which are no training material.
-
-    Returns:
-        Existing files, always in the same order.
+    The list is explicit and its order fixed: the package also holds drawings, test targets, photographs of
+    paintings and pictures that are not free to use, which are no training material.
 
     Raises:
         DataError: The package or one of the files is missing.
@@ -41,8 +38,7 @@ def training_photos() -> list[Path]:
 def validation_photos() -> list[Path]:
     """List the 5 validation photographs that the scikit-image wheel carries, 451x300 to 741x500 pixels.
 
-    Returns:
-        Existing files, always in the same order; none of them is a training photograph.
+    Their order is fixed, and none of them is a training photograph.
 
     Raises:
         DataError: The package or one of the files is missing.
@@ -72,12 +68,7 @@ def _packaged(module: str, package: str, folder: str, names: list[str]) -> list[
 class PhotoDataModule(ImageDataModule):
     """The built-in photographs: 48 for training, 5 for validation, without any download.
 
-    Decoded they take some 150 MiB, so that the default cache holds them all.
-
-    Args:
-        samples_per_epoch: Crops per epoch.
-        cache_mb: MiB of decoded training images to keep in memory.
-        common: What every `ImageDataModule` takes.
+    It takes the arguments of `ImageDataModule`. Decoded they take some 150 MiB, so that the default cache holds all.
     """
 
     def __init__(self, *, samples_per_epoch: int | None = 256, cache_mb: int = 512, **common: Any) -> None:
@@ -93,12 +84,9 @@ class PhotoDataModule(ImageDataModule):
 
 
 class FolderDataModule(ImageDataModule):
-    """Your own images: all below one folder for training, all below another for validation.
+    """Your own images: all below ``train_dir`` for training, all below ``val_dir`` for validation.
 
-    Args:
-        train_dir: Folder of training images.
-        val_dir: Folder of validation images.
-        common: What every `ImageDataModule` takes.
+    It takes the arguments of `ImageDataModule` besides.
     """
 
     def __init__(self, train_dir: str, val_dir: str, **common: Any) -> None:

@@ -22,11 +22,7 @@ _LENGTH = _CRC = struct.Struct("<I")
 
 
 def pack(image: EncodedImage, fingerprint: bytes) -> bytes:
-    """A file's content.
-
-    Args:
-        image: At most 255 strings, with names of at most 255 bytes.
-        fingerprint: Of the codec, 16 bytes.
+    """A file's content: at most 255 strings, with names of at most 255 bytes, and the codec's fingerprint of 16.
 
     Raises:
         CodingError: The image is larger than a file may hold.
@@ -43,11 +39,9 @@ def pack(image: EncodedImage, fingerprint: bytes) -> bytes:
 
 
 def unpack(content: bytes, fingerprint: bytes) -> EncodedImage:
-    """The image in a file's content, checked against every checksum that needs no decoding.
+    """The image in a whole file of this version or version 1, for the codec of this fingerprint.
 
-    Args:
-        content: The whole file, of this version or version 1.
-        fingerprint: Of the codec that is to decode it.
+    Every checksum that needs no decoding is checked.
 
     Raises:
         CodingError: It is no such file, of another version or codec, cut short, or altered.

@@ -62,14 +62,7 @@ def curve(codecs: Iterable[CodecScore]) -> dict[str, list[float]]:
 
 
 def write_results(folder: Path, name: str, results: Mapping[str, Sequence[float]], meta: Mapping[str, Any]) -> Path:
-    """Write ``results.json``, which CompressAI's plotting tool reads.
-
-    Args:
-        folder: Where.
-        name: Of the curve.
-        results: From `curve`.
-        meta: What else is known, of plain values.
-    """
+    """Write ``results.json``, which CompressAI's plotting tool reads: a `curve`, and plain values about it."""
     path = folder / RESULTS
     content = {"name": name, "description": DESCRIPTION, "meta": meta, "results": results}
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -10,11 +10,7 @@ from jaxtyping import Float
 def dct_basis(size: int) -> Float[torch.Tensor, "size size"]:
     """Orthonormal DCT-II basis ``P[k, n] = a(k) cos(pi (2n + 1) k / (2 size))`` in float64 on the CPU.
 
-    Args:
-        size: Number of samples, at least 1.
-
-    Returns:
-        One frequency per row; ``P @ P.T`` is the identity.
+    Each row is a frequency of ``size`` samples, at least 1; ``P @ P.T`` is the identity.
 
     Example:
         >>> P = dct_basis(8)
@@ -98,15 +94,9 @@ def dct_2d(
 def idct_2d(
     coefficients: Float[torch.Tensor, "*batch rows columns"], *, height: int | None = None, width: int | None = None
 ) -> Float[torch.Tensor, "*batch H W"]:
-    """Inverse of :func:`dct_2d`; frequencies that are not given count as zero.
+    """Inverse of :func:`dct_2d`, in float32 or float64; frequencies that are not given count as zero.
 
-    Args:
-        coefficients: Lowest frequencies first.
-        height: Rows of the image; as many as coefficients by default.
-        width: Columns of the image; likewise.
-
-    Returns:
-        Images as float32 or float64.
+    The image has as many rows and columns as there are coefficients, unless ``height`` or ``width`` says otherwise.
     """
     rows, columns = coefficients.shape[-2:]
     with torch.autocast(coefficients.device.type, enabled=False):

@@ -27,13 +27,7 @@ from hpcm_spectral.models.hpcm.sizes import HyperPriorOrder
 
 
 class ContextNet(nn.Module):
-    """Scales and means of a step from the context and the values decoded so far.
-
-    Args:
-        channels: Channels of y, C.
-        depth_before: Residual blocks before the step's gain.
-        depth_after: Residual blocks after it.
-    """
+    """Scales and means of a step from the context and the values decoded so far: residual blocks, a gain, others."""
 
     def __init__(self, channels: int, depth_before: int, depth_after: int) -> None:
         super().__init__()

@@ -185,10 +185,7 @@ class HPCM(CompressionModel, Codec):
             return self._synthesise(latents, padding, torch.float32)
 
     def compress(self, x: Float[torch.Tensor, "B 3 H W"]) -> dict[str, Any]:
-        """Code images in CompressAI's form, each by itself.
-
-        Args:
-            x: Images in [0, 1], sides multiples of 64.
+        """Code images in CompressAI's form, each by itself; their sides are multiples of 64.
 
         Returns:
             ``strings``: those of y, then those of z, one per image; ``shape``: height and width divided by 64.
@@ -204,15 +201,7 @@ class HPCM(CompressionModel, Codec):
         return {"strings": strings, "shape": torch.Size((height // STRIDE_Z, width // STRIDE_Z))}
 
     def decompress(self, strings: Sequence[Sequence[bytes]], shape: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Decode what :meth:`compress` returned.
-
-        Args:
-            strings: Those of y, then those of z.
-            shape: Height and width divided by 64.
-
-        Returns:
-            ``x_hat``: reconstructions in [0, 1].
-        """
+        """Decode what :meth:`compress` returned to ``x_hat``: reconstructions in [0, 1]."""
         height, width = (STRIDE_Z * side for side in shape)
         images = [EncodedImage({"z": z, "y": y}, height, width) for y, z in zip(*strings, strict=True)]
         return {"x_hat": torch.cat([self.decode(image) for image in images]).clamp(0, 1)}
@@ -239,16 +228,7 @@ class HPCM(CompressionModel, Codec):
         return padding.crop(self.g_s(latents[-1].y_hat.to(dtype)))
 
     def update(self, scale_table: list[float] | None = None, force: bool = False, **kwargs: Any) -> bool:
-        """Compute the coding tables, of HPCM's own 60 scales unless told otherwise.
-
-        Args:
-            scale_table: Other scales.
-            force: Replace tables that exist.
-            kwargs: CompressAI's other options.
-
-        Returns:
-            Whether anything changed.
-        """
+        """See :class:`Codec`; the tables are of HPCM's own 60 scales unless told otherwise, as CompressAI can."""
         table = get_scale_table() if scale_table is None else scale_table
         return CompressionModel.update(self, table, force=force, **kwargs)
 
@@ -256,9 +236,7 @@ class HPCM(CompressionModel, Codec):
     def from_state_dict(cls, state_dict: Mapping[str, torch.Tensor], **arguments: Any) -> "HPCM":
         """A model of the sizes that a state dict of this class shows, filled with it.
 
-        Args:
-            state_dict: What ``state_dict()`` of an HPCM returned.
-            arguments: What no tensor shows, such as ``hyper_prior_order``.
+        ``arguments`` say what no tensor shows, such as ``hyper_prior_order``.
         """
         # A variant's constructor would put its own sizes first; the tensors decide here.
         model = HPCM(**{**infer_arguments(state_dict), **arguments})

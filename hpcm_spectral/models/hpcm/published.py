@@ -66,9 +66,6 @@ def translate_published(state_dict: Mapping[Any, Any]) -> CodecWeights:
     The per-step gains may be missing as a whole (checkpoints made before 2026) and then stay at one; ``module.``
     prefixes and filled coding tables are accepted. The order of the hyper prior is the published one.
 
-    Args:
-        state_dict: Tensors by published key.
-
     Raises:
         CheckpointError: A key is unknown or missing, its tensor of another shape or not finite; the first such key is
             named.
