@@ -50,10 +50,9 @@ def screen(paths: Iterable[Path], check: Callable[[Path], Checked], on_error: On
 class TrainingCrops(Dataset[Tensor]):
     """Random square crops, numbered without end, each a function of the seed and its number alone.
 
-    Samples are drawn in cycles of as many samples as there are files. Each cycle takes every file once, in an
-    order of its own. Position and flips (left-right and up-down, each in half of the samples) come from a
-    generator seeded with the sample's number. The stream is hence the same for any number of workers, and
-    continues where it stopped.
+    Samples are drawn in cycles of as many samples as there are files. Each cycle takes every file once, in an order of
+    its own. Position and flips (left-right and up-down, each in half of the samples) come from a generator seeded with
+    the sample's number. The stream is hence the same for any number of workers, and continues where it stopped.
 
     Args:
         paths: Image files; the head of each is read at construction, and the number of images is logged.
@@ -115,10 +114,10 @@ class TrainingCrops(Dataset[Tensor]):
         Raises:
             DataError: A file is damaged and ``on_error`` is ``raise``.
         """
-        used = sum(pixels.nbytes for pixels in self._cache.values())
+        used = 0
         for index, (width, height) in enumerate(self._sizes):
             fits = used + 3 * width * height <= self.cache_mb * 2**20
-            if fits and index not in self._cache and (pixels := self._decode(index)) is not None:
+            if fits and (pixels := self._decode(index)) is not None:
                 self._cache[index] = pixels
                 used += pixels.nbytes
         cached, total = len(self._cache), len(self.paths)

@@ -26,8 +26,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         The pixels, 0 to 255, in an array of their own.
 
     Raises:
-        DataError: The file is missing, damaged, no image, or so large that Pillow takes it for a
-            decompression bomb.
+        DataError: The file is missing, damaged, no image, or so large that Pillow takes it for a decompression bomb.
     """
     with _opened(path) as image:
         return _rgb(ImageOps.exif_transpose(image))

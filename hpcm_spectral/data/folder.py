@@ -34,8 +34,7 @@ def list_images(folder: Path) -> list[Path]:
         At least one path, each starting with ``folder``, sorted.
 
     Raises:
-        DataError: The folder does not exist, is a file, cannot be read (nor can one inside it), or holds no
-            image.
+        DataError: The folder does not exist, is a file, cannot be read (nor can one inside it), or holds no image.
     """
     if not folder.exists():
         raise DataError(f"The image folder must exist, but there is no {folder}; check the path.")

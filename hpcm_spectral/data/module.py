@@ -34,8 +34,7 @@ class ImageDataModule(LightningDataModule):
             default of 1 leaves the other core of a two-core laptop to the training. If a GPU waits for data,
             raise it towards the number of cores per GPU; the samples stay the same.
         seed: Decides order, position and flips of the crops; not negative.
-        small_images: ``reflect`` continues training images smaller than a crop by reflection, ``skip``
-            leaves them out.
+        small_images: ``reflect`` continues training images smaller than a crop by reflection, ``skip`` leaves them out.
         on_error: ``skip`` leaves out unreadable images with a logged warning, ``raise`` stops.
         cache_mb: MiB of decoded training images to keep in memory, 0 for none.
         pin_memory: Whether to load into page-locked memory, which speeds up copies to a GPU; without CUDA it
@@ -62,11 +61,12 @@ class ImageDataModule(LightningDataModule):
         pin_memory: bool = True,
     ) -> None:
         super().__init__()
-        least = {"batch_size": 1, "crop_size": 1, "num_workers": 0, "seed": 0, "cache_mb": 0}
-        given = (batch_size, crop_size, num_workers, seed, cache_mb)
-        for (name, minimum), value in zip(least.items(), given, strict=True):
-            if value < minimum:
-                raise SettingError(name, f"must be at least {minimum}, got {value}; raise it.")
+        positive = {"batch_size": batch_size, "crop_size": crop_size}
+        from_zero = {"num_workers": num_workers, "seed": seed, "cache_mb": cache_mb}
+        for least, given in ((1, positive), (0, from_zero)):
+            for name, value in given.items():
+                if value < least:
+                    raise SettingError(name, f"must be at least {least}, got {value}; raise it.")
         most = max(16, 4 * (os.cpu_count() or 1))
         if num_workers > most:
             raise SettingError("num_workers", f"must be at most {most} on this machine, got {num_workers}; lower it.")

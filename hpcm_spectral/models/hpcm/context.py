@@ -27,7 +27,7 @@ from hpcm_spectral.models.hpcm.sizes import HyperPriorOrder
 
 
 class ContextNet(nn.Module):
-    """Scales and means of a step from the context and the values decoded so far: residual blocks, a gain, others."""
+    """Scales and means of a step from the context and the values decoded so far: blocks, the step's gain, blocks."""
 
     def __init__(self, channels: int, depth_before: int, depth_after: int) -> None:
         super().__init__()
