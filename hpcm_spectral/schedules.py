@@ -30,16 +30,11 @@ class TauSchedule(ABC):
     """
 
     def __init__(
-        self,
-        tau_init: float = 0.05,
-        tau_final: float = 1.0,
-        num_epochs: int = 100,
-        granularity: Granularity = "epoch",
+        self, tau_init: float = 0.05, tau_final: float = 1.0, num_epochs: int = 100, granularity: Granularity = "epoch"
     ) -> None:
-        if not 0 < tau_init <= MAX_TAU:
-            raise SettingError("tau_init", f"must lie above 0 and at most at {MAX_TAU:g}, got {tau_init}.")
-        if not 0 < tau_final <= MAX_TAU:
-            raise SettingError("tau_final", f"must lie above 0 and at most at {MAX_TAU:g}, got {tau_final}.")
+        for name, tau in (("tau_init", tau_init), ("tau_final", tau_final)):
+            if not 0 < tau <= MAX_TAU:
+                raise SettingError(name, f"must lie above 0 and at most at {MAX_TAU:g}, got {tau}.")
         if tau_init > tau_final:
             raise SettingError(
                 "tau_init", f"must not exceed tau_final ({tau_final}), got {tau_init}; the band only opens."
@@ -105,12 +100,7 @@ class CosineSchedule(TauSchedule):
 class StepSchedule(TauSchedule):
     """Equal levels held for equal times, the first ``tau_init`` and the last ``tau_final``.
 
-    Args:
-        tau_init: See :class:`TauSchedule`.
-        tau_final: See :class:`TauSchedule`.
-        num_epochs: See :class:`TauSchedule`.
-        granularity: See :class:`TauSchedule`.
-        num_levels: How many levels, at least 2.
+    It takes the arguments of :class:`TauSchedule`, and ``num_levels``: how many levels, at least 2.
     """
 
     def __init__(

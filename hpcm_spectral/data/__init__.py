@@ -1,15 +1,11 @@
 """Images for training and validation: finding, reading, cropping and loading them."""
 
-from hpcm_spectral.data.dataset import SmallImages, TrainingCrops
+from hpcm_spectral.data.dataset import OnError, SmallImages, TrainingCrops, ValidationImages
 from hpcm_spectral.data.decode import as_tensor, read_image, read_size
 from hpcm_spectral.data.folder import image_extensions, list_images
-from hpcm_spectral.data.loader import TrainingLoader
+from hpcm_spectral.data.loader import EpochSampler, TrainingLoader
 from hpcm_spectral.data.module import ImageDataModule
-from hpcm_spectral.data.photos import training_photos, validation_photos
-from hpcm_spectral.data.sampler import EpochSampler
-from hpcm_spectral.data.screening import OnError
-from hpcm_spectral.data.sources import FolderDataModule, PhotoDataModule
-from hpcm_spectral.data.validation import ValidationImages
+from hpcm_spectral.data.sources import FolderDataModule, PhotoDataModule, training_photos, validation_photos
 
 __all__ = [
     "EpochSampler",

@@ -1,9 +1,11 @@
-"""Random crops for training."""
+"""What is drawn from image files: random crops for training, whole images for validation."""
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -11,10 +13,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hpcm_spectral.data.decode import as_tensor, read_image, read_size
-from hpcm_spectral.data.screening import OnError, screen
 from hpcm_spectral.errors import DataError
 
 SmallImages = Literal["reflect", "skip"]
+OnError = Literal["skip", "raise"]
+Checked = TypeVar("Checked")
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +25,34 @@ logger = logging.getLogger(__name__)
 _ORDER_STREAM = 1
 
 
+def screen(paths: Iterable[Path], check: Callable[[Path], Checked], on_error: OnError) -> list[tuple[Path, Checked]]:
+    """Run a check on every file and keep the files that pass, each with what its check returned.
+
+    Args:
+        paths: Files, in the order to keep.
+        check: Raises a DataError that names the file if it cannot be used.
+        on_error: ``skip`` leaves a failing file out and names it in a logged warning; ``raise`` stops.
+
+    Raises:
+        DataError: A check failed and ``on_error`` is ``raise``.
+    """
+    passed = []
+    for path in paths:
+        try:
+            passed.append((path, check(path)))
+        except DataError as error:
+            if on_error == "raise":
+                raise
+            logger.warning("Skipped an image: %s", error)
+    return passed
+
+
 class TrainingCrops(Dataset[Tensor]):
     """Random square crops, numbered without end, each a function of the seed and its number alone.
 
-    Samples are drawn in cycles of as many samples as there are files. Each cycle takes every file once, in an
-    order of its own. Position and flips (left-right and up-down, each in half of the samples) come from a
-    generator seeded with the sample's number. The stream is hence the same for any number of workers, and
-    continues where it stopped.
+    Samples are drawn in cycles of as many samples as there are files. Each cycle takes every file once, in an order of
+    its own. Position and flips (left-right and up-down, each in half of the samples) come from a generator seeded with
+    the sample's number. The stream is hence the same for any number of workers, and continues where it stopped.
 
     Args:
         paths: Image files; the head of each is read at construction, and the number of images is logged.
@@ -68,16 +92,12 @@ class TrainingCrops(Dataset[Tensor]):
         self._sizes = [size for _, size in kept]
         self._cache: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
         self._damaged: set[int] = set()
-        self._last_order: tuple[int, Int[np.ndarray, " files"]] | None = None
-        self._report(len(paths) - len(readable), len(readable) - len(large), small_images)
-
-    def _report(self, unreadable: int, small: int, small_images: SmallImages) -> None:
         notes = []
-        if small:
+        if len(large) < len(readable):
             done = "skipped" if small_images == "skip" else "reflected"
-            notes.append(f"{small} smaller than {self.crop_size} {done}")
-        if unreadable:
-            notes.append(f"{unreadable} unreadable skipped")
+            notes.append(f"{len(readable) - len(large)} smaller than {crop_size} {done}")
+        if len(readable) < len(paths):
+            notes.append(f"{len(paths) - len(readable)} unreadable skipped")
         if not self.paths:
             reasons = ", ".join(notes) or "no files were given"
             raise DataError(
@@ -94,10 +114,10 @@ class TrainingCrops(Dataset[Tensor]):
         Raises:
             DataError: A file is damaged and ``on_error`` is ``raise``.
         """
-        used = sum(pixels.nbytes for pixels in self._cache.values())
+        used = 0
         for index, (width, height) in enumerate(self._sizes):
             fits = used + 3 * width * height <= self.cache_mb * 2**20
-            if fits and index not in self._cache and (pixels := self._decode(index)) is not None:
+            if fits and (pixels := self._decode(index)) is not None:
                 self._cache[index] = pixels
                 used += pixels.nbytes
         cached, total = len(self._cache), len(self.paths)
@@ -108,13 +128,7 @@ class TrainingCrops(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, n: int) -> Float[Tensor, "3 crop crop"]:
-        """Draw sample number ``n``.
-
-        Args:
-            n: Any number from 0 up.
-
-        Returns:
-            A float32 crop, 0 to 1.
+        """Draw sample number ``n``, any from 0 up: a float32 crop, 0 to 1.
 
         Raises:
             IndexError: ``n`` is negative.
@@ -135,7 +149,7 @@ class TrainingCrops(Dataset[Tensor]):
 
     def _pixels(self, n: int) -> UInt8[np.ndarray, "H W 3"]:
         cycle, position = divmod(n, len(self.paths))
-        order = self._order(cycle)
+        order = _order(self.seed, cycle, len(self.paths))
         for step in range(len(order)):
             index = int(order[(position + step) % len(order)])
             if (pixels := self._decode(index)) is not None:
@@ -143,12 +157,6 @@ class TrainingCrops(Dataset[Tensor]):
         raise DataError(
             f"Training needs at least one image that can be decoded, but all {len(order)} are damaged; replace them."
         )
-
-    def _order(self, cycle: int) -> Int[np.ndarray, " files"]:
-        if self._last_order is None or self._last_order[0] != cycle:
-            rng = np.random.default_rng((self.seed, cycle, _ORDER_STREAM))
-            self._last_order = (cycle, rng.permutation(len(self.paths)))
-        return self._last_order[1]
 
     def _decode(self, index: int) -> UInt8[np.ndarray, "H W 3"] | None:
         if index in self._cache:
@@ -165,9 +173,61 @@ class TrainingCrops(Dataset[Tensor]):
             return None
 
 
+@lru_cache(maxsize=2)
+def _order(seed: int, cycle: int, files: int) -> Int[np.ndarray, " files"]:
+    return np.random.default_rng((seed, cycle, _ORDER_STREAM)).permutation(files)
+
+
 def _continued(pixels: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "H2 W2 3"]:
     down, right = (max(0, side - length) for length in pixels.shape[:2])
     if not down and not right:
         return pixels
     # "symmetric" repeats the border pixel, and so works for an image of one pixel too.
     return np.pad(pixels, ((0, down), (0, right), (0, 0)), mode="symmetric")
+
+
+class ValidationImages(Dataset[Tensor]):
+    """Uncropped images in the order of their paths; item k is a float32 tensor [3, H, W], 0 to 1.
+
+    Every image is decoded once at construction, as a file that fails in the middle of a validation would
+    change what its mean is taken over.
+
+    Args:
+        paths: Image files.
+        on_error: ``skip`` leaves out undecodable files and names them in logged warnings; ``raise`` stops.
+
+    Attributes:
+        paths: The decodable files.
+        names: One name per item: the file name, with as much of its folders as tells all items apart.
+
+    Raises:
+        DataError: A file cannot be decoded and ``on_error`` is ``raise``, or none is left. Items raise it if
+            their file has vanished since.
+    """
+
+    def __init__(self, paths: Sequence[Path], on_error: OnError = "skip") -> None:
+        # Only the size is kept: a validation set may be larger than memory.
+        self.paths = [path for path, _ in screen(paths, lambda path: read_image(path).shape, on_error)]
+        dropped = len(paths) - len(self.paths)
+        if not self.paths:
+            raise DataError(
+                f"Validation needs at least one image, but all {dropped} files were unreadable; "
+                "add images that Pillow can decode."
+            )
+        self.names = _names(self.paths)
+        skipped = f"; {dropped} unreadable skipped" if dropped else ""
+        logger.info("val: %d images%s", len(self.paths), skipped)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Float[Tensor, "3 H W"]:
+        return as_tensor(read_image(self.paths[index]))
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    names = [path.name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    common = os.path.commonpath([path.absolute().parent for path in paths])
+    return [path.absolute().relative_to(common).as_posix() for path in paths]

@@ -15,22 +15,18 @@ from hpcm_spectral.errors import DataError
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """Decode an image file.
+    """Decode an image file of any format and mode that Pillow decodes.
 
     Grey becomes three equal channels. 16-bit and 32-bit integer grey is taken to span 0 to 65535. Floating
     point grey is taken to span 0 to 1 where no value exceeds 1, and 0 to 255 otherwise. Transparent pixels
     are laid over white, so that a fully opaque image keeps its exact values. The EXIF orientation is
     applied. Of an animation the first frame is read. Colour profiles are ignored.
 
-    Args:
-        path: An image file of any format and mode that Pillow decodes.
-
     Returns:
         The pixels, 0 to 255, in an array of their own.
 
     Raises:
-        DataError: The file is missing, damaged, no image, or so large that Pillow takes it for a
-            decompression bomb.
+        DataError: The file is missing, damaged, no image, or so large that Pillow takes it for a decompression bomb.
     """
     with _opened(path) as image:
         return _rgb(ImageOps.exif_transpose(image))
@@ -38,9 +34,6 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 
 def read_size(path: Path) -> tuple[int, int]:
     """Read the size of an image from the head of its file, without decoding it.
-
-    Args:
-        path: An image file.
 
     Returns:
         Width and height in pixels as stored, that is before the EXIF orientation.
@@ -53,14 +46,7 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def as_tensor(pixels: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "3 H W"]:
-    """Turn 8-bit pixels into the form that models take.
-
-    Args:
-        pixels: 0 to 255, any strides; left unchanged.
-
-    Returns:
-        A float32 tensor, 0 to 1, that shares no memory with ``pixels``.
-    """
+    """Turn 8-bit pixels of any strides into what models take: a float32 tensor of its own, 0 to 1."""
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     return torch.from_numpy(planes).float().div_(255)
 
@@ -92,22 +78,16 @@ def _reason(error: Exception) -> str:
 
 def _rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
     if image.mode == "F":
-        return _stacked(_bytes_of_floats(np.array(image)))
-    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.nan_to_num(np.array(image))
+        scale = 255.0 if values.max() <= 1 else 1.0
+        grey = np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8)
+    elif image.mode == "I" or image.mode.startswith("I;16"):
         # 65535 = 255 * 257; half of 257 makes the division round to nearest.
         wide = np.clip(np.array(image).astype(np.int64), 0, 65535)
-        return _stacked(((wide + 128) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return np.array(image.convert("RGB"))
-
-
-def _bytes_of_floats(values: np.ndarray) -> UInt8[np.ndarray, "H W"]:
-    values = np.nan_to_num(values)
-    scale = 255.0 if values.max() <= 1 else 1.0
-    return np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8)
-
-
-def _stacked(grey: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
+        grey = ((wide + 128) // 257).astype(np.uint8)
+    else:
+        if image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        return np.array(image.convert("RGB"))
     return np.repeat(grey[:, :, None], 3, axis=2)

@@ -15,11 +15,7 @@ _NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 
 @cache
 def image_extensions() -> frozenset[str]:
-    """Name the file extensions that Pillow decodes by itself.
-
-    Returns:
-        Extensions in lower case with their dot, such as ``.png``.
-    """
+    """Name the file extensions that Pillow decodes by itself, in lower case with their dot, such as ``.png``."""
     return frozenset(
         extension.lower()
         for extension, name in Image.registered_extensions().items()
@@ -28,21 +24,17 @@ def image_extensions() -> frozenset[str]:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the image files below a folder.
+    """List the image files in a folder and in all folders inside it.
 
     The extension decides, in either case of letters; the files are not opened. Files and folders whose name
     starts with a dot are skipped. Links to folders are followed, and each folder is listed once however many
     links lead to it, so that a link to a parent does no harm.
 
-    Args:
-        folder: Searched with all folders inside it.
-
     Returns:
         At least one path, each starting with ``folder``, sorted.
 
     Raises:
-        DataError: The folder does not exist, is a file, cannot be read (nor can one inside it), or holds no
-            image.
+        DataError: The folder does not exist, is a file, cannot be read (nor can one inside it), or holds no image.
     """
     if not folder.exists():
         raise DataError(f"The image folder must exist, but there is no {folder}; check the path.")
@@ -51,13 +43,13 @@ def list_images(folder: Path) -> list[Path]:
     found: list[Path] = []
     seen = {os.path.realpath(folder)}
     for parent, folders, files in os.walk(folder, onerror=_unreadable, followlinks=True):
-        folders[:] = _unseen(Path(parent), folders, seen)
+        folders[:] = [name for name in sorted(folders) if not name.startswith(".") and _first(parent, name, seen)]
+        images = [Path(parent, n) for n in files if not n.startswith(".")]
+        # Opening a pipe, socket or device would wait for ever; a broken link counts as a file.
         found += [
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".")
-            and Path(name).suffix.lower() in image_extensions()
-            and not _blocks(Path(parent, name))
+            path
+            for path in images
+            if path.suffix.lower() in image_extensions() and (path.is_file() or not path.exists())
         ]
     if not found:
         raise DataError(
@@ -67,19 +59,12 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _blocks(path: Path) -> bool:
-    """Whether opening a path would wait for ever: a pipe, socket or device. A broken link counts as a file."""
-    return path.exists() and not path.is_file()
-
-
-def _unseen(parent: Path, names: list[str], seen: set[str]) -> list[str]:
-    kept = []
-    for name in sorted(names):
-        real = os.path.realpath(parent / name)
-        if not name.startswith(".") and real not in seen:
-            seen.add(real)
-            kept.append(name)
-    return kept
+def _first(parent: str, name: str, seen: set[str]) -> bool:
+    """Whether a folder has not been seen yet; then it is from now on."""
+    real = os.path.realpath(Path(parent, name))
+    new = real not in seen
+    seen.add(real)
+    return new
 
 
 def _unreadable(error: OSError) -> NoReturn:

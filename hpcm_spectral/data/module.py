@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import LightningDataModule
@@ -11,11 +12,8 @@ from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from hpcm_spectral.data.dataset import SmallImages, TrainingCrops
-from hpcm_spectral.data.loader import TrainingLoader
-from hpcm_spectral.data.sampler import EpochSampler
-from hpcm_spectral.data.screening import OnError
-from hpcm_spectral.data.validation import ValidationImages
+from hpcm_spectral.data.dataset import OnError, SmallImages, TrainingCrops, ValidationImages
+from hpcm_spectral.data.loader import EpochSampler, TrainingLoader
 from hpcm_spectral.errors import DataError, SettingError
 
 logger = logging.getLogger(__name__)
@@ -36,8 +34,7 @@ class ImageDataModule(LightningDataModule):
             default of 1 leaves the other core of a two-core laptop to the training. If a GPU waits for data,
             raise it towards the number of cores per GPU; the samples stay the same.
         seed: Decides order, position and flips of the crops; not negative.
-        small_images: ``reflect`` continues training images smaller than a crop by reflection, ``skip``
-            leaves them out.
+        small_images: ``reflect`` continues training images smaller than a crop by reflection, ``skip`` leaves them out.
         on_error: ``skip`` leaves out unreadable images with a logged warning, ``raise`` stops.
         cache_mb: MiB of decoded training images to keep in memory, 0 for none.
         pin_memory: Whether to load into page-locked memory, which speeds up copies to a GPU; without CUDA it
@@ -64,14 +61,15 @@ class ImageDataModule(LightningDataModule):
         pin_memory: bool = True,
     ) -> None:
         super().__init__()
-        _check_at_least("batch_size", batch_size, 1)
-        _check_at_least("num_workers", num_workers, 0)
+        positive = {"batch_size": batch_size, "crop_size": crop_size}
+        from_zero = {"num_workers": num_workers, "seed": seed, "cache_mb": cache_mb}
+        for least, given in ((1, positive), (0, from_zero)):
+            for name, value in given.items():
+                if value < least:
+                    raise SettingError(name, f"must be at least {least}, got {value}; raise it.")
         most = max(16, 4 * (os.cpu_count() or 1))
         if num_workers > most:
             raise SettingError("num_workers", f"must be at most {most} on this machine, got {num_workers}; lower it.")
-        _check_at_least("seed", seed, 0)
-        _check_at_least("cache_mb", cache_mb, 0)
-        _check_at_least("crop_size", crop_size, 1)
         if samples_per_epoch is not None and samples_per_epoch < batch_size:
             raise SettingError(
                 "samples_per_epoch",
@@ -112,13 +110,9 @@ class ImageDataModule(LightningDataModule):
             self._val = ValidationImages(self.val_files(), self.on_error)
             self.val_names = self._val.names
         if self._train is None and stage in (None, "fit"):
+            files = self.train_files()
             self._train = TrainingCrops(
-                self.train_files(),
-                self.crop_size,
-                self.seed,
-                small_images=self.small_images,
-                on_error=self.on_error,
-                cache_mb=self.cache_mb,
+                files, self.crop_size, self.seed, self.small_images, self.on_error, self.cache_mb
             )
             _warn_of_shared(self._train.paths, self._val.paths)
             if self.cache_mb:
@@ -130,8 +124,7 @@ class ImageDataModule(LightningDataModule):
         Raises:
             DataError: Fewer samples than a batch come to each process, or `setup` fails.
         """
-        if self._train is None:
-            self.setup("fit")
+        self.setup("fit")
         assert self._train is not None
         samples = self.samples_per_epoch or len(self._train)
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -143,15 +136,7 @@ class ImageDataModule(LightningDataModule):
                 "batch_size."
             )
         return TrainingLoader(
-            self._train,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            drop_last=True,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=self.pin_memory and torch.cuda.is_available(),
-            worker_init_fn=pl_worker_init_function,
-            generator=self._generator(),
+            self._train, batch_size=self.batch_size, sampler=sampler, drop_last=True, **self._loading(self.num_workers)
         )
 
     def val_dataloader(self) -> DataLoader[Tensor]:
@@ -160,43 +145,29 @@ class ImageDataModule(LightningDataModule):
         Raises:
             DataError: `setup` fails.
         """
-        if self._val is None:
-            self.setup("validate")
+        self.setup("validate")
         assert self._val is not None
-        workers = min(1, self.num_workers)
-        return DataLoader(
-            self._val,
-            batch_size=1,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=self.pin_memory and torch.cuda.is_available(),
-            worker_init_fn=pl_worker_init_function,
-            generator=self._generator(),
-        )
+        return DataLoader(self._val, batch_size=1, **self._loading(min(1, self.num_workers)))
 
-    def _generator(self) -> torch.Generator:
-        # A loader seeds its workers from PyTorch's global generator otherwise, at each epoch: the model's
-        # random numbers would depend on how often data was loaded.
-        return torch.Generator().manual_seed(self.seed)
-
-
-def _check_at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise SettingError(name, f"must be at least {least}, got {value}; raise it.")
+    def _loading(self, workers: int) -> dict[str, Any]:
+        return {
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
+            "pin_memory": self.pin_memory and torch.cuda.is_available(),
+            "worker_init_fn": pl_worker_init_function,
+            # A loader seeds its workers from PyTorch's global generator otherwise, at each epoch: the model's
+            # random numbers would depend on how often data was loaded.
+            "generator": torch.Generator().manual_seed(self.seed),
+        }
 
 
 def _warn_of_shared(train: Iterable[Path], val: Iterable[Path]) -> None:
-    validated = {_identity(path) for path in val}
-    shared = [path for path in train if _identity(path) in validated]
+    # Device and inode tell that two paths are one file, through any kind of link.
+    validated = {(status.st_dev, status.st_ino) for status in map(Path.stat, val)}
+    shared = [path for path in train if (path.stat().st_dev, path.stat().st_ino) in validated]
     if shared:
         logger.warning(
             "Training and validation share %d files, such as %s: the validation results are too good.",
             len(shared),
             shared[0],
         )
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    # Device and inode tell that two paths are one file, through any kind of link.
-    status = path.stat()
-    return status.st_dev, status.st_ino

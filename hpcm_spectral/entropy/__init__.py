@@ -1,13 +1,7 @@
 """Probability models and symbol coders."""
 
 from hpcm_spectral.entropy.generalized_gaussian import GeneralizedGaussianConditional, get_scale_table
-from hpcm_spectral.entropy.symbol_coder import (
-    DecodingCoder,
-    EncodingCoder,
-    EstimatingCoder,
-    PartialCoder,
-    SymbolCoder,
-)
+from hpcm_spectral.entropy.symbol_coder import DecodingCoder, EncodingCoder, EstimatingCoder, PartialCoder, SymbolCoder
 
 __all__ = [
     "DecodingCoder",

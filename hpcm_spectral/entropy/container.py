@@ -1,9 +1,9 @@
 """The file format ``.hpcm``; docs/file-format.md describes it."""
 
+import io
 import struct
 import zlib
-from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 from hpcm_spectral.codec import EncodedImage
 from hpcm_spectral.errors import CodingError
@@ -18,16 +18,11 @@ _START = struct.Struct("<4sH")
 _FIELDS = struct.Struct(f"<{FINGERPRINT_BYTES}s2IH?2IB")
 # Of version 1: fingerprint, height, width, bytes of z and of y, the two checksums.
 _FIELDS_1 = struct.Struct(f"<{FINGERPRINT_BYTES}s6I")
-_LENGTH = struct.Struct("<I")
-_CRC = struct.Struct("<I")
+_LENGTH = _CRC = struct.Struct("<I")
 
 
 def pack(image: EncodedImage, fingerprint: bytes) -> bytes:
-    """A file's content.
-
-    Args:
-        image: At most 255 strings, with names of at most 255 bytes.
-        fingerprint: Of the codec, 16 bytes.
+    """A file's content: at most 255 strings, with names of at most 255 bytes, and the codec's fingerprint of 16.
 
     Raises:
         CodingError: The image is larger than a file may hold.
@@ -44,11 +39,9 @@ def pack(image: EncodedImage, fingerprint: bytes) -> bytes:
 
 
 def unpack(content: bytes, fingerprint: bytes) -> EncodedImage:
-    """The image in a file's content, checked against every checksum that needs no decoding.
+    """The image in a whole file of this version or version 1, for the codec of this fingerprint.
 
-    Args:
-        content: The whole file, of this version or version 1.
-        fingerprint: Of the codec that is to decode it.
+    Every checksum that needs no decoding is checked.
 
     Raises:
         CodingError: It is no such file, of another version or codec, cut short, or altered.
@@ -56,63 +49,59 @@ def unpack(content: bytes, fingerprint: bytes) -> EncodedImage:
     if content[: len(MAGIC)] != MAGIC:
         raise CodingError("must begin with HPCM, but is something else; choose a file that compress.py wrote")
     _, version = _START.unpack(_take(content, 0, _START.size))
-    readers: dict[int, Callable[[bytes], tuple[int, dict[str, Any]]]] = {1: _read_version_1, 2: _read_version_2}
-    if version not in readers:
+    if version not in (1, VERSION):
         raise CodingError(
             f"must be of version 1 or {VERSION}, but is of version {version}; use the program that wrote it"
         )
-    end, fields = readers[version](content)
-    (crc,) = _CRC.unpack(_take(content, end, _CRC.size))
-    if zlib.crc32(content[:end]) != crc:
+    header = _read_header_1(content) if version == 1 else _read_header(content)
+    (crc,) = _CRC.unpack(_take(content, header.end, _CRC.size))
+    if zlib.crc32(content[: header.end]) != crc:
         raise CodingError("must have the header that was written, but its checksum differs; the file is damaged")
-    if fields["fingerprint"] != fingerprint:
+    if header.fingerprint != fingerprint:
         raise CodingError(
-            f"must be decoded with the codec that wrote it ({fields['fingerprint'].hex()[:12]}), got another "
+            f"must be decoded with the codec that wrote it ({header.fingerprint.hex()[:12]}), got another "
             f"({fingerprint.hex()[:12]}); choose that codec"
         )
-    _check_size(fields["height"], fields["width"])
-    payload, lengths = content[end + _CRC.size :], fields["lengths"]
-    if len(payload) != sum(lengths.values()):
-        raise CodingError(
-            f"must hold {sum(lengths.values())} bytes after its header, but holds {len(payload)}; the file is damaged"
-        )
-    if zlib.crc32(payload) != fields["crc"]:
+    _check_size(header.height, header.width)
+    payload, length = content[header.end + _CRC.size :], sum(header.lengths.values())
+    if len(payload) != length:
+        raise CodingError(f"must hold {length} bytes after its header, but holds {len(payload)}; the file is damaged")
+    if zlib.crc32(payload) != header.crc:
         raise CodingError("must hold what was written, but its checksum differs; the file is damaged")
-    strings, place = {}, 0
-    for name, length in lengths.items():
-        strings[name] = payload[place : place + length]
-        place += length
-    return EncodedImage(strings, fields["height"], fields["width"], fields["level"], fields["checksum"])
+    stream = io.BytesIO(payload)
+    strings = {name: stream.read(length) for name, length in header.lengths.items()}
+    return EncodedImage(strings, header.height, header.width, header.level, header.checksum)
 
 
-def _read_version_1(content: bytes) -> tuple[int, dict[str, Any]]:
-    """Where the header ends, and what it says."""
-    raw = _take(content, _START.size, _FIELDS_1.size)
-    fingerprint, height, width, z, y, checksum, crc = _FIELDS_1.unpack(raw)
-    fields = {
-        "fingerprint": fingerprint,
-        "height": height,
-        "width": width,
-        "level": 0,
-        "checksum": checksum,
-        "crc": crc,
-    }
-    return _START.size + _FIELDS_1.size, {**fields, "lengths": {"z": z, "y": y}}
+class _Header(NamedTuple):
+    end: int
+    fingerprint: bytes
+    height: int
+    width: int
+    level: int
+    checksum: int | None
+    crc: int
+    lengths: dict[str, int]
 
 
-def _read_version_2(content: bytes) -> tuple[int, dict[str, Any]]:
-    place = _START.size + _FIELDS.size
-    raw = _FIELDS.unpack(_take(content, _START.size, _FIELDS.size))
-    fingerprint, height, width, level, has_checksum, checksum, crc, count = raw
+def _read_header_1(content: bytes) -> _Header:
+    end = _START.size + _FIELDS_1.size
+    fingerprint, height, width, z, y, checksum, crc = _FIELDS_1.unpack(_take(content, _START.size, _FIELDS_1.size))
+    return _Header(end, fingerprint, height, width, 0, checksum, crc, {"z": z, "y": y})
+
+
+def _read_header(content: bytes) -> _Header:
+    end = _START.size + _FIELDS.size
+    fields = _FIELDS.unpack(_take(content, _START.size, _FIELDS.size))
+    fingerprint, height, width, level, has_checksum, checksum, crc, count = fields
     lengths: dict[str, int] = {}
     for _ in range(count):
-        (name_bytes,) = _take(content, place, 1)
-        name = _take(content, place + 1, name_bytes).decode("utf-8", errors="replace")
-        place += 1 + name_bytes
-        (lengths[name],) = _LENGTH.unpack(_take(content, place, _LENGTH.size))
-        place += _LENGTH.size
-    fields = {"fingerprint": fingerprint, "height": height, "width": width, "level": level, "crc": crc}
-    return place, {**fields, "checksum": checksum if has_checksum else None, "lengths": lengths}
+        (name_bytes,) = _take(content, end, 1)
+        name = _take(content, end + 1, name_bytes).decode("utf-8", errors="replace")
+        end += 1 + name_bytes
+        (lengths[name],) = _LENGTH.unpack(_take(content, end, _LENGTH.size))
+        end += _LENGTH.size
+    return _Header(end, fingerprint, height, width, level, checksum if has_checksum else None, crc, lengths)
 
 
 def _take(content: bytes, place: int, length: int) -> bytes:

@@ -25,10 +25,9 @@ def get_scale_table() -> list[float]:
 class GeneralizedGaussianConditional(GaussianConditional):
     """Likelihood of integer-spaced values under a zero-mean generalised Gaussian of shape beta.
 
-    With ``F(v) = (1 + sign(v) P(1 / beta, |v|^beta)) / 2`` and P the regularised lower incomplete gamma function,
-    the likelihood of ``v`` at scale ``s`` is ``F((v + 1/2) / s) - F((v - 1/2) / s)``, with s bounded below by 0.12
-    and the likelihood by 1e-9 (HPCM, arXiv 2507.19125). ``beta = 2`` is the Gaussian of standard deviation
-    ``s / sqrt(2)``.
+    With ``F(v) = (1 + sign(v) P(1 / beta, |v|^beta)) / 2`` and P the regularised lower incomplete gamma function, the
+    likelihood of ``v`` at scale ``s`` is ``F((v + 1/2) / s) - F((v - 1/2) / s)``, with s bounded below by 0.12 and the
+    likelihood by 1e-9 (HPCM, arXiv 2507.19125). ``beta = 2`` is the Gaussian of standard deviation ``s / sqrt(2)``.
 
     The forward pass and the quantiser are those of CompressAI's ``GaussianConditional``; so is the form of the coding
     tables, which are computed in float64 by SciPy, so that every device and thread count gives the same.
@@ -61,9 +60,7 @@ class GeneralizedGaussianConditional(GaussianConditional):
         return float(scipy.stats.gennorm.ppf(quantile, self.beta))
 
     def likelihood(
-        self,
-        values: Float[torch.Tensor, "*shape"],
-        scales: Float[torch.Tensor, "*shape"],
+        self, values: Float[torch.Tensor, "*shape"], scales: Float[torch.Tensor, "*shape"]
     ) -> Float[torch.Tensor, "*shape"]:
         """Probability of ``values`` (already without their mean) at ``scales``, at least the likelihood bound.
 
@@ -76,7 +73,7 @@ class GeneralizedGaussianConditional(GaussianConditional):
     def update(self) -> None:
         """Compute the coding tables from ``scale_table``: 16-bit cumulative frequencies, an escape symbol last."""
         table = self.scale_table.double().cpu().numpy()
-        centers = np.ceil(-scipy.stats.gennorm.ppf(self.tail_mass / 2, self.beta) * table).astype(np.int64)
+        centers = np.ceil(-self._standardized_quantile(self.tail_mass / 2) * table).astype(np.int64)
         lengths = 2 * centers + 1
         cdf = torch.zeros(len(table), int(lengths.max()) + 2, dtype=torch.int32)
         for row, (scale, center) in enumerate(zip(table, centers, strict=True)):

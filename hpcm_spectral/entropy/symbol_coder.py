@@ -101,9 +101,6 @@ class _TableCoder:
 class EncodingCoder(_TableCoder):
     """Writes the symbols of one image with CompressAI's rANS coder; values outside the tables by its escape.
 
-    Args:
-        entropy_model: With its coding tables.
-
     Attributes:
         checksum: CRC-32 of all symbols so far, as little-endian 32-bit integers.
 
@@ -173,12 +170,7 @@ class DecodingCoder(_TableCoder):
 
 
 class PartialCoder:
-    """Codes the first steps as another coder does; of later ones a decoder knows no more than the priors' means.
-
-    Args:
-        coder: Codes the first steps.
-        steps: How many there are, at least 0.
-    """
+    """Codes the first ``steps`` as another coder does; of later ones a decoder knows only the priors' means."""
 
     def __init__(self, coder: SymbolCoder, steps: int) -> None:
         self.coder = coder

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hpcm_spectral.data import OnError, list_images, read_image
-from hpcm_spectral.data.screening import screen
+from hpcm_spectral.data.dataset import screen
 from hpcm_spectral.errors import DataError
 
 
@@ -34,7 +34,7 @@ class NamedSet:
     source: str
     file_names: str | None
 
-    def difference(self, sizes: Sequence[tuple[int, int]]) -> str | None:
+    def difference(self, sizes: Sequence[tuple[int, ...]]) -> str | None:
         """What keeps images of these sizes (height, width) from being the set; None if nothing does."""
         if len(sizes) != self.count:
             return f"{len(sizes)} readable images"
@@ -43,11 +43,11 @@ class NamedSet:
                 return f"an image of {width}x{height} pixels"
         return None
 
-    def recognises(self, paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> bool:
+    def recognises(self, paths: Sequence[Path], sizes: Sequence[tuple[int, ...]]) -> bool:
         """Whether the files are the set by number, sizes and distinctive names."""
-        pattern = self.file_names
-        named = pattern is not None and all(re.fullmatch(pattern, path.name) for path in paths)
-        return named and len({path.name for path in paths}) == self.count and self.difference(sizes) is None
+        names = {path.name for path in paths}
+        distinct = len(names) == self.count and self.difference(sizes) is None
+        return distinct and self.file_names is not None and all(re.fullmatch(self.file_names, n) for n in names)
 
 
 KODAK = NamedSet(
@@ -133,7 +133,8 @@ def find_images(images: str, datasets: Path, on_error: OnError = "skip") -> Eval
                 f"{named.source}, or set datasets to the folder around yours."
             )
     files = list_images(folder)
-    readable = _readable(files, on_error)
+    bar = tqdm(files, desc="reading", unit="image", disable=None, leave=False)
+    readable = screen(bar, lambda path: read_image(path).shape[:2], on_error)
     if not readable:
         raise DataError(f"Evaluation needs at least one image, but none of the {len(files)} in {folder} is readable.")
     paths, sizes = tuple(path for path, _ in readable), [size for _, size in readable]
@@ -145,15 +146,3 @@ def find_images(images: str, datasets: Path, on_error: OnError = "skip") -> Eval
     if named is None:
         named = next((known for known in NAMED_SETS.values() if known.recognises(paths, sizes)), None)
     return EvaluationImages(folder, paths, len(files) - len(readable), named)
-
-
-def _readable(paths: Sequence[Path], on_error: OnError) -> list[tuple[Path, tuple[int, int]]]:
-    """The files that decode, each with height and width."""
-    with tqdm(total=len(paths), desc="reading", unit="image", disable=None, leave=False) as bar:
-
-        def size_of(path: Path) -> tuple[int, int]:
-            bar.update()
-            height, width, _ = read_image(path).shape
-            return height, width
-
-        return screen(paths, size_of, on_error)

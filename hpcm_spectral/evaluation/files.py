@@ -17,16 +17,13 @@ SUFFIX = ".hpcm"
 
 
 def write_hpcm(codec: Codec, x: Float[torch.Tensor, "1 3 H W"], path: Path, level: int = 0) -> EncodedImage:
-    """Code an image into a file, whole or not at all.
+    """Code an image into a file, whole or not at all, and return its strings.
 
     Args:
         codec: With its coding tables, as :func:`hpcm_spectral.models.load_codec` returns it.
         x: The image in [0, 1], of any size, on the codec's device.
         path: Where to write.
         level: Rate level.
-
-    Returns:
-        The image's strings.
 
     Raises:
         CodingError: The image cannot be coded.
@@ -56,12 +53,7 @@ def read_hpcm(codec: Codec, path: Path) -> Float[torch.Tensor, "1 3 H W"]:
 
 
 def write_png(x_hat: Float[torch.Tensor, "1 3 H W"], path: Path) -> None:
-    """Write a reconstruction as an 8-bit PNG, whole or not at all.
-
-    Args:
-        x_hat: Any range; clamped to [0, 1] and rounded.
-        path: Where to write.
-    """
+    """Write a reconstruction, clamped to [0, 1] and rounded, as an 8-bit PNG, whole or not at all."""
     pixels = (to_8bit(x_hat[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     with whole_file(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")

@@ -31,25 +31,6 @@ def measures(score: ImageScore) -> dict[str, float | None]:
     }
 
 
-def columns(score: ImageScore) -> dict[str, Any]:
-    """An image's row in the CSV file."""
-    return {
-        "image": score.image,
-        "width": score.width,
-        "height": score.height,
-        "container_bytes": score.file_bytes,
-        **{f"{name}_bytes": length for name, length in score.string_bytes.items()},
-        "bpp": score.bpp(8 * score.file_bytes),
-        **{f"bpp_{name}": score.bpp(8 * length) for name, length in score.string_bytes.items()},
-        **{f"bpp_estimated_{name}": score.bpp(bits) for name, bits in score.estimated_bits.items()},
-        "psnr": score.psnr,
-        "ms_ssim": score.ms_ssim,
-        "ms_ssim_db": score.ms_ssim_db,
-        "encode_seconds": score.encode_seconds,
-        "decode_seconds": score.decode_seconds,
-    }
-
-
 @dataclass(frozen=True)
 class CodecScore:
     """One codec's point on the curve.
@@ -81,14 +62,7 @@ def curve(codecs: Iterable[CodecScore]) -> dict[str, list[float]]:
 
 
 def write_results(folder: Path, name: str, results: Mapping[str, Sequence[float]], meta: Mapping[str, Any]) -> Path:
-    """Write ``results.json``, which CompressAI's plotting tool reads.
-
-    Args:
-        folder: Where.
-        name: Of the curve.
-        results: From `curve`.
-        meta: What else is known, of plain values.
-    """
+    """Write ``results.json``, which CompressAI's plotting tool reads: a `curve`, and plain values about it."""
     path = folder / RESULTS
     content = {"name": name, "description": DESCRIPTION, "meta": meta, "results": results}
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -97,45 +71,55 @@ def write_results(folder: Path, name: str, results: Mapping[str, Sequence[float]
 
 def write_per_image(folder: Path, codecs: Iterable[CodecScore]) -> Path:
     """Write ``per_image.csv``; what an image lacks stays empty."""
-    rows = [{"codec": codec.label, **columns(score)} for codec in codecs for score in codec.images]
+    rows = [{"codec": codec.label, **_row(score)} for codec in codecs for score in codec.images]
     text = io.StringIO()
     # Codecs may have other strings than the first.
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
     path = folder / PER_IMAGE
     write_text(path, text.getvalue())
     return path
 
 
-def _cell(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
+def _row(score: ImageScore) -> dict[str, Any]:
+    figures = measures(score)
+    return {
+        "image": score.image,
+        "width": score.width,
+        "height": score.height,
+        "container_bytes": score.file_bytes,
+        **{f"{name}_bytes": length for name, length in score.string_bytes.items()},
+        "bpp": figures["bpp"],
+        **{f"bpp_{name}": figures[f"bpp-{name}"] for name in score.string_bytes},
+        **{f"bpp_estimated_{name}": score.bpp(bits) for name, bits in score.estimated_bits.items()},
+        "psnr": score.psnr,
+        "ms_ssim": score.ms_ssim,
+        "ms_ssim_db": score.ms_ssim_db,
+        "encode_seconds": score.encode_seconds,
+        "decode_seconds": score.decode_seconds,
+    }
 
 
 def table(codecs: Sequence[CodecScore]) -> str:
     """The means as text, a line per codec."""
-    names = list(dict.fromkeys(name for codec in codecs for name in codec.images[0].string_bytes))
-    headings = ("bpp", *(f"of {name}" for name in names), "estimated", "real/est.", "PSNR dB", "MS-SSIM", "dB")
-    headings += ("encode s", "decode s")
+    strings = {f"bpp-{name}": f"of {name}" for codec in codecs for name in codec.images[0].string_bytes}
+    rates = {"bpp": "bpp", **strings, "bpp-estimated": "estimated"}
+    others = {
+        "psnr-rgb": ("PSNR dB", 2),
+        "ms-ssim-rgb": ("MS-SSIM", 4),
+        "ms-ssim-rgb-db": ("dB", 2),
+        "encoding_time": ("encode s", 3),
+        "decoding_time": ("decode s", 3),
+    }
     rows = []
     for codec in codecs:
-        mean = codec.mean
-        strings = sum(mean(f"bpp-{name}") or 0.0 for name in names)
-        estimated = mean("bpp-estimated")
-        rows.append(
-            (
-                codec.label,
-                *(_number(mean(name), 4) for name in ("bpp", *(f"bpp-{name}" for name in names), "bpp-estimated")),
-                _number(strings / estimated if estimated else None, 4),
-                _number(mean("psnr-rgb"), 2),
-                _number(mean("ms-ssim-rgb"), 4),
-                _number(mean("ms-ssim-rgb-db"), 2),
-                _number(mean("encoding_time"), 3),
-                _number(mean("decoding_time"), 3),
-            )
-        )
-    return text_table(("", *headings), rows)
+        estimated = codec.mean("bpp-estimated")
+        real = sum(codec.mean(name) or 0.0 for name in strings)
+        cells = [_number(codec.mean(name), 4) for name in rates]
+        cells.append(_number(real / estimated if estimated else None, 4))
+        rows.append([codec.label, *cells, *(_number(codec.mean(name), digits) for name, (_, digits) in others.items())])
+    return text_table(["", *rates.values(), "real/est.", *(heading for heading, _ in others.values())], rows)
 
 
 def _number(value: float | None, digits: int) -> str:

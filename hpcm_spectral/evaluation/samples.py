@@ -20,11 +20,7 @@ def write_samples(
 ) -> None:
     """Decode the first few photographs and write each beside its original, with estimated bpp, PSNR and MS-SSIM.
 
-    Args:
-        codec: In evaluation mode.
-        images: Full photographs in [0, 1].
-        names: One per photograph.
-        run_folder: Gets a folder ``samples``.
+    The codec is in evaluation mode, the photographs in [0, 1]; they go into the run folder's folder ``samples``.
     """
     folder = run_folder / FOLDER
     folder.mkdir(exist_ok=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.data import as_tensor, read_image
@@ -15,8 +14,7 @@ from hpcm_spectral.errors import CodingError
 from hpcm_spectral.evaluation.datasets import EvaluationImages
 from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_hpcm
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
-from hpcm_spectral.ops.devices import synchronize
-from hpcm_spectral.ops.reproducible import reproducible
+from hpcm_spectral.ops.devices import reproducible, synchronize
 
 Made = TypeVar("Made")
 
@@ -84,12 +82,6 @@ def score_codec(
 def score_image(codec: Codec, image: Path, file: Path, name: str) -> ImageScore:
     """Code one image and measure it; nothing but the file passes from the encoder to the decoder.
 
-    Args:
-        codec: In evaluation mode.
-        image: The image.
-        file: The file to make.
-        name: What to call the image.
-
     Raises:
         DataError: The image cannot be read.
         CodingError: It cannot be coded.
@@ -97,8 +89,9 @@ def score_image(codec: Codec, image: Path, file: Path, name: str) -> ImageScore:
     device = next(codec.parameters()).device
     original = as_tensor(read_image(image)).unsqueeze(0)
     x = original.to(device)
-    # Also warms up what is chosen per image size, such as the kernels of convolutions.
-    estimated = estimated_bits(codec, x)
+    # The arithmetic of coding; also warms up what is chosen per image size, such as the kernels of convolutions.
+    with torch.inference_mode(), reproducible(device):
+        estimated = {name: bits(values).item() for name, values in codec(x)["likelihoods"].items()}
     try:
         encoded, encode_seconds = timed(device, lambda: write_hpcm(codec, x, file))
     except CodingError as error:
@@ -119,12 +112,6 @@ def score_image(codec: Codec, image: Path, file: Path, name: str) -> ImageScore:
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
     )
-
-
-def estimated_bits(codec: Codec, x: Float[torch.Tensor, "1 3 H W"]) -> dict[str, float]:
-    """Bits of each latent by its likelihoods, with the arithmetic that coding uses."""
-    with torch.inference_mode(), reproducible(x.device):
-        return {name: bits(values).item() for name, values in codec(x)["likelihoods"].items()}
 
 
 def timed(device: torch.device, make: Callable[[], Made]) -> tuple[Made, float]:

@@ -45,15 +45,6 @@ class RateDistortion:
         return {key: value.detach() for key, value in named.items()}
 
 
-def _ms_ssim(x_hat: torch.Tensor, target: torch.Tensor, *, each: bool) -> torch.Tensor:
-    """MS-SSIM, of each image or their mean; images too small for its five scales are continued by their border."""
-    height, width = target.shape[-2:]
-    padding = (0, max(0, MS_SSIM_MIN_SIDE - width), 0, max(0, MS_SSIM_MIN_SIDE - height))
-    if any(padding):
-        x_hat, target = (F.pad(image, padding, mode="replicate") for image in (x_hat, target))
-    return ms_ssim(x_hat, target, data_range=1.0, size_average=not each)
-
-
 class RateDistortionLoss(nn.Module):
     """``lmbda * 255^2 * MSE + bpp``, or ``lmbda * (1 - MS-SSIM) + bpp`` (arXiv 2507.19125).
 
@@ -99,7 +90,10 @@ class RateDistortionLoss(nn.Module):
             if self.metric == "mse":
                 similarity, each = None, 255**2 * (mse if lmbda is None else (x_hat - target).square().mean((1, 2, 3)))
             else:
-                similarity = _ms_ssim(x_hat, target, each=lmbda is not None)
+                # Images too small for its five scales are continued by their border.
+                right, bottom = (max(0, MS_SSIM_MIN_SIDE - target.shape[axis]) for axis in (3, 2))
+                images = (F.pad(image, (0, right, 0, bottom), mode="replicate") for image in (x_hat, target))
+                similarity = ms_ssim(*images, data_range=1.0, size_average=lmbda is None)
                 each = 1 - similarity
             weighted = self.lmbda * each if lmbda is None else (lmbda * each).mean()
             return RateDistortion(

@@ -1,8 +1,7 @@
 """Quality and rate as the field measures them, and spectra."""
 
-from hpcm_spectral.metrics.quality import MS_SSIM_MIN_SIDE, ms_ssim_db, psnr, psnr_8bit
+from hpcm_spectral.metrics.quality import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr, psnr_8bit
 from hpcm_spectral.metrics.radial import band_edges, radial_spectrum, sum_over_bands
-from hpcm_spectral.metrics.rate import bits
 
 __all__ = [
     "MS_SSIM_MIN_SIDE",

@@ -41,12 +41,7 @@ class BDRate:
 
 
 def bd_rate(
-    rate: Values,
-    quality: Values,
-    reference_rate: Values,
-    reference_quality: Values,
-    *,
-    method: Method = "pchip",
+    rate: Values, quality: Values, reference_rate: Values, reference_quality: Values, *, method: Method = "pchip"
 ) -> BDRate:
     """Mean difference of the logarithms of two curves' rates over the qualities that both reach, in percent.
 

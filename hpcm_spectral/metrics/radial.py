@@ -20,14 +20,9 @@ def band_edges(bands: int) -> Float[torch.Tensor, " edges"]:
 
 
 def sum_over_bands(spectrum: Float[torch.Tensor, "*batch H W"], bands: int) -> Float[torch.Tensor, "*batch bands"]:
-    """Add up what a value per DCT frequency holds in rings of ``r = sqrt((u / H)^2 + (v / W)^2)``, as in phase 1.
+    """Add up a value per DCT frequency (DC first) in rings of ``r = sqrt((u / H)^2 + (v / W)^2)``, as in phase 1.
 
-    Args:
-        spectrum: Values per frequency, DC first, in any precision.
-        bands: Number of rings, at least 1, see :func:`band_edges`; of a small image some have no frequency.
-
-    Returns:
-        Sums in float64; over all rings they add up to the sum of ``spectrum``.
+    The sums are in float64, and over all rings that of ``spectrum``; of a small image some rings have no frequency.
     """
     height, width = spectrum.shape[-2:]
     u = torch.arange(height, dtype=torch.float64, device=spectrum.device)[:, None] / height
@@ -41,14 +36,10 @@ def sum_over_bands(spectrum: Float[torch.Tensor, "*batch H W"], bands: int) -> F
 def radial_spectrum(
     image: Float[torch.Tensor, "C H W"], bands: int = 64
 ) -> tuple[Float[torch.Tensor, " bands"], Float[torch.Tensor, " bands"]]:
-    """Energy of an image in rings of radial frequency.
+    """Energy of an image of any size in rings of radial frequency.
 
     The rings are equally wide and cover r from 0 to the square root of 2. The DCT is orthonormal, so the
     energies add up to the image's own, the sum of its squared values.
-
-    Args:
-        image: Of any size and number of channels; a small one leaves some rings without a frequency.
-        bands: Number of rings, at least 1.
 
     Returns:
         The radius in the middle of every ring, and its energy over all channels, in float64.

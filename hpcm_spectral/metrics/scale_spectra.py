@@ -21,12 +21,7 @@ EMPTY = 1e-12
 def scale_spectra(
     photographs: Iterable[tuple[Float[torch.Tensor, "1 3 _ _"], list[PartialReconstruction]]], bands: int
 ) -> ScaleSpectra:
-    """Measure what a codec made of photographs, in float64.
-
-    Args:
-        photographs: Images in [0, 1], perhaps of different sizes, each with its reconstructions; at least one.
-        bands: Number of radial bands, at least 1.
-    """
+    """Measure in float64 what a codec made of at least one photograph in [0, 1], each with its reconstructions."""
     parts: list[dict[str, torch.Tensor]] = []
     for x, records in photographs:
         scales = tuple(record.scale for record in records)

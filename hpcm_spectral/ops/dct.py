@@ -10,11 +10,7 @@ from jaxtyping import Float
 def dct_basis(size: int) -> Float[torch.Tensor, "size size"]:
     """Orthonormal DCT-II basis ``P[k, n] = a(k) cos(pi (2n + 1) k / (2 size))`` in float64 on the CPU.
 
-    Args:
-        size: Number of samples, at least 1.
-
-    Returns:
-        One frequency per row; ``P @ P.T`` is the identity.
+    Each row is a frequency of ``size`` samples, at least 1; ``P @ P.T`` is the identity.
 
     Example:
         >>> P = dct_basis(8)
@@ -49,7 +45,7 @@ class BasisCache:
             # A basis made under inference_mode could not take part in a later training step.
             with torch.inference_mode(False):
                 basis = dct_basis(size).to(device=device, dtype=dtype)
-        if self._bytes_of(basis) <= self.max_bytes:
+        if basis.nbytes <= self.max_bytes:
             self._bases[key] = basis
             while self.bytes > self.max_bytes:
                 self._bases.popitem(last=False)
@@ -58,11 +54,7 @@ class BasisCache:
     @property
     def bytes(self) -> int:
         """Memory held at present."""
-        return sum(map(self._bytes_of, self._bases.values()))
-
-    @staticmethod
-    def _bytes_of(basis: torch.Tensor) -> int:
-        return basis.numel() * basis.element_size()
+        return sum(basis.nbytes for basis in self._bases.values())
 
 
 _cache = BasisCache()
@@ -100,20 +92,11 @@ def dct_2d(
 
 
 def idct_2d(
-    coefficients: Float[torch.Tensor, "*batch rows columns"],
-    *,
-    height: int | None = None,
-    width: int | None = None,
+    coefficients: Float[torch.Tensor, "*batch rows columns"], *, height: int | None = None, width: int | None = None
 ) -> Float[torch.Tensor, "*batch H W"]:
-    """Inverse of :func:`dct_2d`; frequencies that are not given count as zero.
+    """Inverse of :func:`dct_2d`, in float32 or float64; frequencies that are not given count as zero.
 
-    Args:
-        coefficients: Lowest frequencies first.
-        height: Rows of the image; as many as coefficients by default.
-        width: Columns of the image; likewise.
-
-    Returns:
-        Images as float32 or float64.
+    The image has as many rows and columns as there are coefficients, unless ``height`` or ``width`` says otherwise.
     """
     rows, columns = coefficients.shape[-2:]
     with torch.autocast(coefficients.device.type, enabled=False):

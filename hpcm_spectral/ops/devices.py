@@ -1,4 +1,7 @@
-"""Which device to compute on, and waiting for it."""
+"""Which device to compute on, waiting for it, and computing the same values twice on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -20,3 +23,13 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has finished what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Encoder and decoder must see the same priors: float32 throughout, and no choice of kernels by timing."""
+    with (
+        torch.autocast(device.type, enabled=False),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+    ):
+        yield

@@ -30,16 +30,10 @@ class Padding:
     def cells_inside(
         self, rows: int, columns: int, stride: int, device: torch.device | None = None
     ) -> Bool[torch.Tensor, "1 1 rows columns"] | None:
-        """Where a latent position of the padded image holds anything of the image itself.
-
-        Args:
-            rows: Height of the latent.
-            columns: Its width.
-            stride: Pixels per position.
-            device: Where to put the mask.
+        """Where a position of a latent of the padded image, ``stride`` pixels wide, holds anything of the image.
 
         Returns:
-            False where the position's square of ``stride`` pixels lies wholly in the padding; None if none does.
+            False where the position's square of pixels lies wholly in the padding; None if none does.
 
         Example:
             >>> Padding(left=0, right=4, top=0, bottom=1).cells_inside(2, 4, 2).int().tolist()
@@ -58,11 +52,6 @@ class Padding:
 
 def centred_padding(height: int, width: int, multiple: int) -> Padding:
     """Padding of an image to the next multiple, half of it on each side (the odd line at the bottom or right).
-
-    Args:
-        height: Rows of the image, at least 1.
-        width: Columns of the image, at least 1.
-        multiple: Both padded sides are divisible by it.
 
     Example:
         >>> centred_padding(255, 300, 256)

@@ -5,13 +5,7 @@ from jaxtyping import Float
 
 
 def ste_round(x: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, "*shape"]:
-    """Round to the nearest integer; the gradient is that of the identity (straight-through estimator).
-
-    Args:
-        x: Any shape, any range.
-
-    Returns:
-        ``round(x)`` (halves to even), exactly.
+    """``round(x)`` (halves to even), exactly; the gradient is that of the identity (straight-through estimator).
 
     Example:
         >>> x = torch.tensor([0.4, 1.6], requires_grad=True)

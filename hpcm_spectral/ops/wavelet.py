@@ -14,14 +14,7 @@ def wavelet_basis(wavelet: str, size: int) -> Float[torch.Tensor, "size size"]:
     """One level of a periodic wavelet transform of ``size`` samples as a matrix, in float64 on the CPU.
 
     PyWavelets' ``periodization`` mode: half as many coefficients as samples in each band, whatever the filters'
-    length, and an orthonormal matrix for every orthogonal wavelet.
-
-    Args:
-        wavelet: A discrete wavelet's name in PyWavelets.
-        size: Number of samples, even.
-
-    Returns:
-        The low band's rows, then the high band's.
+    length, and an orthonormal matrix for every orthogonal wavelet. The low band's rows come first.
 
     Raises:
         ValueError: The wavelet is unknown, or the size odd.
@@ -44,10 +37,6 @@ def dwt_2d(x: Float[torch.Tensor, "*batch H W"], wavelet: str = "haar") -> tuple
     """One level over the last two axes, periodic at the borders.
 
     Computed in float64 for float64 input and in float32 for any other, under autocast too.
-
-    Args:
-        x: Planes of even height and width.
-        wavelet: A discrete wavelet's name in PyWavelets.
 
     Returns:
         Four bands ``[*batch, H / 2, W / 2]`` in PyWavelets' order: low, then detail along the height, along the

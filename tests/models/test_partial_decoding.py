@@ -7,7 +7,7 @@ from tiny_codec import random_tiny
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.entropy import DecodingCoder, PartialCoder
 from hpcm_spectral.ops import centred_padding
-from hpcm_spectral.ops.reproducible import reproducible
+from hpcm_spectral.ops.devices import reproducible
 
 STEPS = {"z": 0, "1": 2, "2": 5, "3": 11}  # the paper's: 2, 3 and 6 coded steps
 

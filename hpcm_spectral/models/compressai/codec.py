@@ -13,7 +13,7 @@ from hpcm_spectral.codec import Codec, CodecOutput, EncodedImage, Level, ScaleLa
 from hpcm_spectral.errors import CodingError, one_line
 from hpcm_spectral.models.compressai.symbols import SymbolChecksum
 from hpcm_spectral.ops import Padding, centred_padding
-from hpcm_spectral.ops.reproducible import reproducible
+from hpcm_spectral.ops.devices import reproducible
 
 # Of a model that does not say by how much it downsamples.
 SIZE_MULTIPLE = 64

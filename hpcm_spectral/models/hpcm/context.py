@@ -4,7 +4,6 @@ Letters: B batch, C channels of y, CC and CCC twice and three times as many, h a
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,18 +23,11 @@ from hpcm_spectral.models.hpcm.order import (
     to_finer,
     unfold_into,
 )
-
-HyperPriorOrder = Literal["published", "aligned"]
+from hpcm_spectral.models.hpcm.sizes import HyperPriorOrder
 
 
 class ContextNet(nn.Module):
-    """Scales and means of a step from the context and the values decoded so far.
-
-    Args:
-        channels: Channels of y, C.
-        depth_before: Residual blocks before the step's gain.
-        depth_after: Residual blocks after it.
-    """
+    """Scales and means of a step from the context and the values decoded so far: blocks, the step's gain, blocks."""
 
     def __init__(self, channels: int, depth_before: int, depth_after: int) -> None:
         super().__init__()
@@ -130,7 +122,7 @@ class ProgressiveContext(nn.Module):
                 net = self.net_fine if step.scale == 2 else self.net_coarse
                 current = net(params, self.gains[step.index])
                 if following is not None:
-                    context = self._fuse(step.scale, current, context)
+                    context = current if self.attention is None else self.attention[step.scale](current, context)
 
             index = group_index(step.cell, *current.shape[-2:], current.device)
             scales, means = (fold(half, scale.groups, index) for half in current.chunk(2, dim=1))
@@ -139,7 +131,10 @@ class ProgressiveContext(nn.Module):
             decoded = coder.code(values, scales, means, mask)
             y_hat = unfold_into(y_hat.to(decoded.dtype), decoded, scale.groups, index)
             if following is None or following.enters_scale:
-                latents.append(ScaleLatent(y_hat, self._newly_coded(step.scale, y_hat)))
+                new = torch.ones_like(y_hat[:1], dtype=torch.bool)
+                if step.scale > 0:
+                    new = to_finer(torch.zeros_like(new[..., ::2, ::2]), new, scale)
+                latents.append(ScaleLatent(y_hat, new))
         return latents
 
     def _slices(self, x: torch.Tensor, halves: int) -> list[torch.Tensor]:
@@ -155,8 +150,7 @@ class ProgressiveContext(nn.Module):
         self, s: int, context: torch.Tensor, y_hat: torch.Tensor, prior: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Context and decoded values at scale ``s`` from those of the coarser scale."""
-        scale = SCALES[s]
-        halves = []
+        scale, halves = SCALES[s], []
         for coarse, fine in zip(context.chunk(2, dim=1), prior.chunk(2, dim=1), strict=True):
             if scale.published_source and self.hyper_prior_order == "published":
                 fine = shift_to_published(fine, scale)
@@ -164,10 +158,3 @@ class ProgressiveContext(nn.Module):
         batch, _, height, width = prior.shape
         free = y_hat.new_zeros(batch, self.channels, height, width)
         return self.between[s - 1](torch.cat(halves, dim=1)), to_finer(y_hat, free, scale)
-
-    def _fuse(self, s: int, current: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        return current if self.attention is None else self.attention[s](current, context)
-
-    def _newly_coded(self, s: int, y_hat: torch.Tensor) -> torch.Tensor:
-        new = torch.ones_like(y_hat[:1], dtype=torch.bool)
-        return to_finer(torch.zeros_like(new[..., ::2, ::2]), new, SCALES[s]) if s > 0 else new

@@ -3,21 +3,19 @@
 import inspect
 import json
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.errors import CheckpointError
-from hpcm_spectral.models.hpcm.context import HyperPriorOrder
 from hpcm_spectral.models.hpcm.model import HPCM
 from hpcm_spectral.models.hpcm.published import is_published, translate_published
-from hpcm_spectral.models.hpcm.sizes import SIZES, infer_arguments, registered_name
+from hpcm_spectral.models.hpcm.sizes import ORDERS, SIZES, infer_arguments, registered_name
 from hpcm_spectral.models.registry import Family
 from hpcm_spectral.models.weights import CodecWeights, Shapes, shown
 
 ORDER = "hyper_prior_order"
-ORDERS: tuple[str, ...] = get_args(HyperPriorOrder)
 # Arguments whose lists count residual blocks, each of which has tensors of its own.
 DEPTHS = ("depths", "context_depths_coarse", "context_depths_fine")
 
@@ -64,9 +62,8 @@ class HPCMFamily(Family):
         except (KeyError, IndexError, ValueError):
             return None
         arguments[ORDER] = settings.get(ORDER, ORDERS[0])
-        return CodecWeights(
-            registered_name(arguments), arguments, dict(state_dict), unknown={} if settings else {ORDER: ORDERS}
-        )
+        unknown = {} if settings else {ORDER: ORDERS}
+        return CodecWeights(registered_name(arguments), arguments, dict(state_dict), unknown=unknown)
 
 
 def _is_like(value: object, default: object) -> bool:

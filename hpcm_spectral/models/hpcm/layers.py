@@ -6,12 +6,9 @@ from torch import nn
 
 
 class ResidualBlock(nn.Module):
-    """``x + expand-and-contract(mix(x))``: a spatial mixer, then two 1x1 convolutions with a LeakyReLU between.
+    """``x + expand-and-contract(mix(x))``: a 3x3 mixer over space, then 1x1 convolutions with a LeakyReLU between.
 
-    Args:
-        channels: Channels in and out.
-        mixer: 3x3 convolution over space.
-        expansion: Channels between the 1x1 convolutions, as a multiple.
+    Between these there are ``expansion`` times as many channels.
     """
 
     def __init__(self, channels: int, mixer: nn.Module, expansion: int) -> None:
@@ -27,11 +24,7 @@ class ResidualBlock(nn.Module):
 
 
 class PartialConv(nn.Module):
-    """3x3 convolution of the first quarter of the channels; the others pass through.
-
-    Args:
-        channels: All channels, a multiple of 4.
-    """
+    """3x3 convolution of the first quarter of the channels, a multiple of 4; the others pass through."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

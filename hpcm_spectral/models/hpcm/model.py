@@ -22,12 +22,12 @@ from hpcm_spectral.entropy import (
 from hpcm_spectral.entropy.generalized_gaussian import SCALE_MIN, TAIL_MASS
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.metrics import bits
-from hpcm_spectral.models.hpcm.context import HyperPriorOrder, ProgressiveContext
+from hpcm_spectral.models.hpcm.context import ProgressiveContext
 from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
-from hpcm_spectral.models.hpcm.sizes import DEFAULTS, checked_arguments, infer_arguments, registered_name
+from hpcm_spectral.models.hpcm.sizes import BASE, HyperPriorOrder, checked_arguments, infer_arguments, registered_name
 from hpcm_spectral.models.hpcm.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import Padding, centred_padding
-from hpcm_spectral.ops.reproducible import reproducible
+from hpcm_spectral.ops.devices import reproducible
 
 SIZE_MULTIPLE = 256
 # Pixels per position of y and of z.
@@ -66,12 +66,12 @@ class HPCM(CompressionModel, Codec):
 
     def __init__(
         self,
-        latent_channels: int = DEFAULTS["latent_channels"],
-        hyper_channels: int = DEFAULTS["hyper_channels"],
-        widths: Sequence[int] = DEFAULTS["widths"],
-        depths: Sequence[int] = DEFAULTS["depths"],
-        context_depths_coarse: Sequence[int] = DEFAULTS["context_depths_coarse"],
-        context_depths_fine: Sequence[int] = DEFAULTS["context_depths_fine"],
+        latent_channels: int = BASE["latent_channels"],
+        hyper_channels: int = BASE["hyper_channels"],
+        widths: Sequence[int] = BASE["widths"],
+        depths: Sequence[int] = BASE["depths"],
+        context_depths_coarse: Sequence[int] = BASE["context_depths_coarse"],
+        context_depths_fine: Sequence[int] = BASE["context_depths_fine"],
         cross_attention: bool = True,
         hyper_prior_order: HyperPriorOrder = "published",
     ) -> None:
@@ -105,15 +105,9 @@ class HPCM(CompressionModel, Codec):
         self.entropy_model = GeneralizedGaussianConditional(beta=1.5, scale_bound=SCALE_MIN, tail_mass=TAIL_MASS)
 
     def forward(self, x: Float[torch.Tensor, "B 3 H W"], level: Level | None = None) -> CodecOutput:
-        """Reconstruct images and estimate what they cost.
+        """See :class:`Codec`; sides that are no multiples of 256 are zero-padded, centred, and cropped again.
 
-        Args:
-            x: Images in [0, 1]; sides that are no multiples of 256 are zero-padded, centred, and cropped again.
-            level: Ignored: there is one rate.
-
-        Returns:
-            ``x_hat`` (not clamped), the likelihoods of the padded image's ``y`` and ``z`` (float32), and the
-            latents of the three scales.
+        The likelihoods are those of the padded image's ``y`` and ``z``, in float32; ``level`` is ignored.
         """
         padding = centred_padding(x.shape[-2], x.shape[-1], SIZE_MULTIPLE)
         y, z = self._analyse(x, padding)
@@ -128,15 +122,9 @@ class HPCM(CompressionModel, Codec):
 
     @torch.no_grad()
     def reconstructions(self, x: Float[torch.Tensor, "B 3 H W"], level: int = 0) -> list[PartialReconstruction]:
-        """What a decoder shows that has received the first scales only: of the others it knows the priors' means.
+        """See :class:`Codec`: records of ``z`` (the hyper-prior alone) and of the scales ``1``, ``2`` and ``3``.
 
-        Args:
-            x: Images in [0, 1] of any size.
-            level: Ignored: there is one rate.
-
-        Returns:
-            Records of ``z`` (the hyper-prior alone) and of the scales ``1``, ``2`` and ``3``; the last ``x_hat`` is
-            that of ``forward`` in evaluation mode.
+        Of the scales that it has not received, a decoder knows the priors' means.
         """
         padding = centred_padding(x.shape[-2], x.shape[-1], SIZE_MULTIPLE)
         y, z = self._analyse(x, padding)
@@ -154,14 +142,7 @@ class HPCM(CompressionModel, Codec):
 
     @torch.inference_mode()
     def encode(self, x: Float[torch.Tensor, "1 3 H W"], level: int = 0) -> EncodedImage:
-        """Code one image of any size.
-
-        Args:
-            x: The image in [0, 1].
-            level: Ignored: there is one rate.
-
-        Returns:
-            Its strings and what a decoder needs besides.
+        """See :class:`Codec`.
 
         Raises:
             CodingError: The latents are not finite.
@@ -180,10 +161,7 @@ class HPCM(CompressionModel, Codec):
 
     @torch.inference_mode()
     def decode(self, image: EncodedImage) -> Float[torch.Tensor, "1 3 H W"]:
-        """Decode an image; the inverse of :meth:`encode` on the same machine, library versions and thread count.
-
-        Returns:
-            The reconstruction, not clamped, equal to that of ``forward`` in evaluation mode.
+        """See :class:`Codec`; equal to ``x_hat`` of ``forward`` in evaluation mode, given the same thread count too.
 
         Raises:
             CodingError: Other symbols came out than went in: the decoder computed other priors than the encoder.
@@ -207,10 +185,7 @@ class HPCM(CompressionModel, Codec):
             return self._synthesise(latents, padding, torch.float32)
 
     def compress(self, x: Float[torch.Tensor, "B 3 H W"]) -> dict[str, Any]:
-        """Code images in CompressAI's form, each by itself.
-
-        Args:
-            x: Images in [0, 1], sides multiples of 64.
+        """Code images in CompressAI's form, each by itself; their sides are multiples of 64.
 
         Returns:
             ``strings``: those of y, then those of z, one per image; ``shape``: height and width divided by 64.
@@ -226,15 +201,7 @@ class HPCM(CompressionModel, Codec):
         return {"strings": strings, "shape": torch.Size((height // STRIDE_Z, width // STRIDE_Z))}
 
     def decompress(self, strings: Sequence[Sequence[bytes]], shape: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Decode what :meth:`compress` returned.
-
-        Args:
-            strings: Those of y, then those of z.
-            shape: Height and width divided by 64.
-
-        Returns:
-            ``x_hat``: reconstructions in [0, 1].
-        """
+        """Decode what :meth:`compress` returned to ``x_hat``: reconstructions in [0, 1]."""
         height, width = (STRIDE_Z * side for side in shape)
         images = [EncodedImage({"z": z, "y": y}, height, width) for y, z in zip(*strings, strict=True)]
         return {"x_hat": torch.cat([self.decode(image) for image in images]).clamp(0, 1)}
@@ -261,16 +228,7 @@ class HPCM(CompressionModel, Codec):
         return padding.crop(self.g_s(latents[-1].y_hat.to(dtype)))
 
     def update(self, scale_table: list[float] | None = None, force: bool = False, **kwargs: Any) -> bool:
-        """Compute the coding tables, of HPCM's own 60 scales unless told otherwise.
-
-        Args:
-            scale_table: Other scales.
-            force: Replace tables that exist.
-            kwargs: CompressAI's other options.
-
-        Returns:
-            Whether anything changed.
-        """
+        """See :class:`Codec`; the tables are of HPCM's own 60 scales unless told otherwise, as CompressAI can."""
         table = get_scale_table() if scale_table is None else scale_table
         return CompressionModel.update(self, table, force=force, **kwargs)
 
@@ -278,9 +236,7 @@ class HPCM(CompressionModel, Codec):
     def from_state_dict(cls, state_dict: Mapping[str, torch.Tensor], **arguments: Any) -> "HPCM":
         """A model of the sizes that a state dict of this class shows, filled with it.
 
-        Args:
-            state_dict: What ``state_dict()`` of an HPCM returned.
-            arguments: What no tensor shows, such as ``hyper_prior_order``.
+        ``arguments`` say what no tensor shows, such as ``hyper_prior_order``.
         """
         # A variant's constructor would put its own sizes first; the tensors decide here.
         model = HPCM(**{**infer_arguments(state_dict), **arguments})

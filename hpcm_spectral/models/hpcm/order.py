@@ -7,7 +7,7 @@ within a small cell: a table.
 Letters: B batch, C channels of y, G groups, c = C / G channels of a group, h and w positions of a scale.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
@@ -55,15 +55,11 @@ class Scale:
     cells: tuple[Cell, ...]
     window: int
     inherited: tuple[Phase, ...] = ()
-    published_source: tuple[Phase, ...] = field(default=())
+    published_source: tuple[Phase, ...] = ()
 
 
 SCALES = (
-    Scale(
-        groups=2,
-        cells=tuple(_cell(2, _CHECKERBOARD, order) for order in ((0, 1), (1, 0))),
-        window=4,
-    ),
+    Scale(groups=2, cells=tuple(_cell(2, _CHECKERBOARD, order) for order in ((0, 1), (1, 0))), window=4),
     Scale(
         groups=4,
         # The first of the scale's four steps, (0, 1, 2, 3), is scale 1.
@@ -109,12 +105,8 @@ class CodingStep:
     index: int | None
 
 
-def _coding_steps() -> tuple[CodingStep, ...]:
-    flat = [(s, cell, k == 0) for s, scale in enumerate(SCALES) for k, cell in enumerate(scale.cells)]
-    return tuple(CodingStep(s, cell, enters, i - 1 if i else None) for i, (s, cell, enters) in enumerate(flat))
-
-
-CODING_STEPS = _coding_steps()
+_CELLS = [(s, k, cell) for s, scale in enumerate(SCALES) for k, cell in enumerate(scale.cells)]
+CODING_STEPS = tuple(CodingStep(s, cell, k == 0, i - 1 if i else None) for i, (s, k, cell) in enumerate(_CELLS))
 # Coded steps up to and including each scale.
 STEPS_UP_TO = tuple(accumulate(len(scale.cells) for scale in SCALES))
 
@@ -196,9 +188,8 @@ def _all_but(phase: Phase, width: int, device: torch.device) -> Int[torch.Tensor
 
 def assemble(folded: list[Float[torch.Tensor, "B _ _ _"]], fill: float = 0.0) -> Float[torch.Tensor, "B C h w"]:
     """One full-size tensor from what each of the eleven steps gave, in their order."""
-    steps = iter(zip(CODING_STEPS, folded, strict=True))
     full: torch.Tensor | None = None
-    for step, values in steps:
+    for step, values in zip(CODING_STEPS, folded, strict=True):
         scale = SCALES[step.scale]
         batch, channels, height, width = values.shape
         if step.enters_scale:

@@ -9,14 +9,7 @@ import torch
 from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.models.hpcm.model import HPCM
 from hpcm_spectral.models.hpcm.variants import HPCM_Base, HPCM_Large
-from hpcm_spectral.models.weights import (
-    CodecWeights,
-    array_shape,
-    checked_tensor,
-    shapes_of,
-    shown,
-    weights_of,
-)
+from hpcm_spectral.models.weights import CodecWeights, array_shape, checked_tensor, shapes_of, shown, weights_of
 
 _TABLE_RANKS = {"quantized_cdf": 2, "cdf_length": 1, "offset": 1}
 # Coding tables and constants, which this package computes itself: dimensions of a table that is filled, or None.
@@ -72,9 +65,6 @@ def translate_published(state_dict: Mapping[Any, Any]) -> CodecWeights:
 
     The per-step gains may be missing as a whole (checkpoints made before 2026) and then stay at one; ``module.``
     prefixes and filled coding tables are accepted. The order of the hyper prior is the published one.
-
-    Args:
-        state_dict: Tensors by published key.
 
     Raises:
         CheckpointError: A key is unknown or missing, its tensor of another shape or not finite; the first such key is

@@ -1,21 +1,19 @@
 """The sizes of an HPCM: which are possible, and which a state dict shows."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import torch
 
 from hpcm_spectral.errors import SettingError
 from hpcm_spectral.models.hpcm.attention import HEAD_CHANNELS
 
+HyperPriorOrder = Literal["published", "aligned"]
+ORDERS: tuple[str, ...] = get_args(HyperPriorOrder)
+
 # What tells the registered codecs apart; cross attention and the order of the hyper prior are options of each.
-SIZES: Mapping[str, Mapping[str, Any]] = {
-    "hpcm-base": {},
-    "hpcm-large": {"depths": (2, 2, 8), "context_depths_coarse": (2, 2), "context_depths_fine": (4, 3)},
-    "hpcm-tiny": {"latent_channels": 40, "hyper_channels": 32, "widths": (16, 32, 64)},
-}
-DEFAULTS: Mapping[str, Any] = {
+BASE: Mapping[str, Any] = {
     "latent_channels": 320,
     "hyper_channels": 256,
     "widths": (96, 192, 384),
@@ -23,16 +21,17 @@ DEFAULTS: Mapping[str, Any] = {
     "context_depths_coarse": (2, 1),
     "context_depths_fine": (3, 2),
 }
+SIZES: Mapping[str, Mapping[str, Any]] = {
+    "hpcm-base": BASE,
+    "hpcm-large": {**BASE, "depths": (2, 2, 8), "context_depths_coarse": (2, 2), "context_depths_fine": (4, 3)},
+    "hpcm-tiny": {**BASE, "latent_channels": 40, "hyper_channels": 32, "widths": (16, 32, 64)},
+}
 
 
 def registered_name(arguments: Mapping[str, Any]) -> str:
     """The name whose sizes these are; ``hpcm`` for sizes of one's own."""
-
-    def has(sizes: Mapping[str, Any]) -> bool:
-        expected = {key: list(v) if isinstance(v, tuple) else v for key, v in {**DEFAULTS, **sizes}.items()}
-        return all(arguments[key] == value for key, value in expected.items())
-
-    return next((name for name, sizes in SIZES.items() if has(sizes)), "hpcm")
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    return next((name for name, sizes in SIZES.items() if sizes.items() <= given.items()), "hpcm")
 
 
 def checked_arguments(**arguments: Any) -> dict[str, Any]:
@@ -41,19 +40,19 @@ def checked_arguments(**arguments: Any) -> dict[str, Any]:
     Raises:
         ValueError: A number is outside its range; the message starts with the argument's name.
     """
-    _check_multiple("latent_channels", arguments["latent_channels"], 2 * HEAD_CHANNELS)
-    _check_multiple("hyper_channels", arguments["hyper_channels"], 4)
-    for name, length in (("widths", 3), ("depths", 3), ("context_depths_coarse", 2), ("context_depths_fine", 2)):
+    for name in ("widths", "depths", "context_depths_coarse", "context_depths_fine"):
         values = arguments[name] = list(arguments[name])
-        _check_length(name, values, length)
-        if name == "widths":
-            for width in values:
-                _check_multiple(name, width, 4)
-        elif min(values) < 0:
+        if len(values) != len(BASE[name]):
+            raise SettingError(name, f"must hold {len(BASE[name])} numbers, got {len(values)}: {values}.")
+        if name != "widths" and min(values) < 0:
             raise SettingError(name, f"must not be negative, got {values}.")
-    order = arguments["hyper_prior_order"]
-    if order not in ("published", "aligned"):
-        raise SettingError("hyper_prior_order", f"must be published or aligned, got {order!r}.")
+    channels = [("latent_channels", arguments["latent_channels"], 2 * HEAD_CHANNELS)]
+    channels += [("hyper_channels", arguments["hyper_channels"], 4), *(("widths", w, 4) for w in arguments["widths"])]
+    for name, value, multiple in channels:
+        if value <= 0 or value % multiple:
+            raise SettingError(name, f"must be a positive multiple of {multiple}, got {value}.")
+    if (order := arguments["hyper_prior_order"]) not in ORDERS:
+        raise SettingError("hyper_prior_order", f"must be {' or '.join(ORDERS)}, got {order!r}.")
     return arguments
 
 
@@ -63,39 +62,22 @@ def infer_arguments(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     Raises:
         KeyError: A tensor that every HPCM has is missing.
     """
-    g_a = [state_dict[key] for key in _convolutions(state_dict, "g_a")]
 
-    def blocks(prefix: str) -> int:
-        return len({key[len(prefix) :].split(".")[0] for key in state_dict if key.startswith(prefix)})
+    def members(prefix: str) -> set[str]:
+        return {key[len(prefix) :].split(".")[0] for key in state_dict if key.startswith(prefix)}
 
+    def depths(net: str) -> list[int]:
+        return [len(members(f"context.{net}.{part}.")) for part in ("before", "after")]
+
+    # The convolutions of g_a lie between residual blocks, which have no weight of their own.
+    places = sorted(int(place) for place in members("g_a.") if f"g_a.{place}.weight" in state_dict)
+    *widths, latent_channels = (state_dict[f"g_a.{place}.weight"].shape[0] for place in places)
     return {
-        "latent_channels": g_a[-1].shape[0],
+        "latent_channels": latent_channels,
         "hyper_channels": state_dict["means_hyper"].shape[1],
-        "widths": [weight.shape[0] for weight in g_a[:-1]],
-        "depths": _depths(state_dict),
-        "context_depths_coarse": [blocks(f"context.net_coarse.{part}.") for part in ("before", "after")],
-        "context_depths_fine": [blocks(f"context.net_fine.{part}.") for part in ("before", "after")],
-        "cross_attention": blocks("context.attention.") > 0,
+        "widths": widths,
+        "depths": [following - place - 1 for place, following in itertools.pairwise(places)],
+        "context_depths_coarse": depths("net_coarse"),
+        "context_depths_fine": depths("net_fine"),
+        "cross_attention": bool(members("context.attention.")),
     }
-
-
-def _convolutions(state_dict: Mapping[str, torch.Tensor], part: str) -> list[str]:
-    """Weights of the resampling convolutions of a transform, in order: ``part.INDEX.weight``."""
-    keys = [key for key in state_dict if key.startswith(f"{part}.") and key.count(".") == 2 and key.endswith(".weight")]
-    return sorted(keys, key=lambda key: int(key.split(".")[1]))
-
-
-def _depths(state_dict: Mapping[str, torch.Tensor]) -> list[int]:
-    """Residual blocks between the convolutions of g_a."""
-    places = [int(key.split(".")[1]) for key in _convolutions(state_dict, "g_a")]
-    return [following - place - 1 for place, following in itertools.pairwise(places)]
-
-
-def _check_multiple(name: str, value: int, multiple: int) -> None:
-    if value <= 0 or value % multiple:
-        raise SettingError(name, f"must be a positive multiple of {multiple}, got {value}.")
-
-
-def _check_length(name: str, values: Sequence[int], length: int) -> None:
-    if len(values) != length:
-        raise SettingError(name, f"must hold {length} numbers, got {len(values)}: {values}.")

@@ -15,10 +15,7 @@ def _blocks(channels: int, depth: int) -> list[nn.Module]:
 def build_g_a(widths: Sequence[int], depths: Sequence[int], latent_channels: int) -> nn.Sequential:
     """Analysis transform: image [B, 3, H, W] to y [B, latent_channels, H/16, W/16].
 
-    Args:
-        widths: Channels at 1/2, 1/4 and 1/8 of the image's size.
-        depths: Residual blocks there.
-        latent_channels: Channels of y.
+    ``widths`` are the channels at 1/2, 1/4 and 1/8 of the image's size, ``depths`` the residual blocks there.
     """
     layers: list[nn.Module] = []
     channels = 3
