@@ -30,7 +30,7 @@ def progress(folder: Path) -> tuple[float | None, float | None]:
         metrics = read_metrics(folder / METRICS)
     except (UserError, OSError):
         return None, None
-    if metrics is None:
+    if not metrics:
         return None, None
     losses = metrics.series("val/loss")
     return math.floor(metrics.newest_epoch + 1e-6), float(losses.min()) if len(losses) else None
