@@ -31,8 +31,15 @@ from hpcm_spectral.metrics.bd_rate import MIN_POINTS
 from hpcm_spectral.models import load_codec
 from hpcm_spectral.models.files import read_codec, read_description
 from hpcm_spectral.ops.devices import check_device
-from hpcm_spectral.reports.rate_distortion import write_rate_distortion
-from hpcm_spectral.reports.reference_curves import Comparison, Curve, References, compare, read_references, sentences
+from hpcm_spectral.reports.rate_distortion import (
+    Comparison,
+    Curve,
+    References,
+    compare,
+    read_references,
+    sentences,
+    write_rate_distortion,
+)
 from hpcm_spectral.runs.provenance import describe_run, write_sessions
 from hpcm_spectral.training.resources import accelerator_facts
 

@@ -15,15 +15,15 @@ from hpcm_spectral.reports.style import SCALE_STYLES, legend_above, say
 
 LOG_RATIO = 20.0
 SYMLOG_RATIO = 100.0
+FAINT: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.25}
 MIN_POINTS, SHARE, MAX_WINDOW = 30, 0.02, 1001
 
 
 def smoothing_window(points: int) -> int:
     """How many points a smoothed one averages: about 2 % of them, odd, 1 where there are few.
 
-    Example:
-        >>> smoothing_window(1000), smoothing_window(100), smoothing_window(5)
-        (21, 3, 1)
+    >>> smoothing_window(1000), smoothing_window(100), smoothing_window(5)
+    (21, 3, 1)
     """
     return 1 if points < MIN_POINTS else min(MAX_WINDOW, 2 * max(1, round(points * SHARE / 2)) + 1)
 
@@ -31,9 +31,8 @@ def smoothing_window(points: int) -> int:
 def smoothed(series: pd.Series, window: int) -> pd.Series:
     """Mean of every value and its ``window // 2`` neighbours on either side, of fewer at the ends.
 
-    Example:
-        >>> smoothed(pd.Series([1.0, 2.0, 6.0, 4.0]), 3).tolist()
-        [1.5, 3.0, 4.0, 5.0]
+    >>> smoothed(pd.Series([1.0, 2.0, 6.0, 4.0]), 3).tolist()
+    [1.5, 3.0, 4.0, 5.0]
     """
     return series.rolling(window, center=True, min_periods=1).mean()
 
@@ -61,19 +60,16 @@ def draw_training(axes: Axes, series: pd.Series, phases: Phases, *, colour: str,
         axes.plot(series.index, series.to_numpy(), color=colour, linewidth=1.2, marker="x", markersize=7)
         return
     if raw:
-        draw(axes, series, color=colour, linewidth=0.8, alpha=0.25)
+        draw(axes, series, color=colour, **FAINT)
     for part in phases.parts(series):
         draw(axes, smoothed(part, points), color=colour, linewidth=2)
 
 
 def draw_scale(axes: Axes, series: pd.Series, phases: Phases, *, scale: int, points: int, label: str) -> Line2D:
-    """Draw a metric of a scale in training, the mean of ``points`` values around each, and return its legend entry.
-
-    ``scale`` is its number, of a pair that of the coarser one, from 1 on; colour and markers tell scales apart.
-    """
+    """Draw a metric of a scale, by its number from 1 on, smoothed over ``points`` rows; returns its legend entry."""
     style = scale_style(scale - 1, markersize=7.5)
     if points > 1:
-        draw(axes, series, color=style["color"], linewidth=0.8, alpha=0.25)
+        draw(axes, series, color=style["color"], **FAINT)
     for part in phases.parts(series):
         few = thinned(smoothed(part, points))
         # About eight markers along the whole line; those of different scales stand side by side where lines meet.
@@ -107,8 +103,7 @@ def finish(axes: Axes, drawn: Sequence[pd.Series], handles: Sequence[Line2D], *,
     """Legend above and scale, or a word if nothing was drawn."""
     values = np.concatenate([np.empty(0), *drawn])
     if not len(values):
-        say(axes, "not logged")
-        axes.set_yticks([])
+        say(axes, "not logged", ticks=False)
         return
     legend_above(axes, handles)
     if may_be_log and values.min() > 0:

@@ -1,32 +1,136 @@
-"""A codec's points over published rate-distortion curves."""
+"""Published rate-distortion curves, how a codec compares with them, and the picture of its points over them."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hpcm_spectral.metrics.bd_rate import BDRate, bd_rate
 from hpcm_spectral.reports import style
-from hpcm_spectral.reports.reference_curves import MS_SSIM, Comparison, Curve, References
 from hpcm_spectral.reports.style import add_note, name_axes, new_figure, save_figure, shortened
 
+FOLDER = Path(__file__).parent / "references"
+PSNR_RGB, MS_SSIM, MS_SSIM_DB = "psnr-rgb", "ms-ssim-rgb", "ms-ssim-rgb-db"
+# HPCM's authors publish the mean of the images' dB; CompressAI, whose plots convert it, the mean MS-SSIM.
+MEASURES = {"PSNR": (PSNR_RGB,), "MS-SSIM": (MS_SSIM_DB, MS_SSIM)}
 FIGURE = "rate_distortion.png"
-WHITE_EDGE = {"markeredgecolor": "white", "markeredgewidth": 1.0}
 OWN: dict[str, Any] = {
     "color": style.VERMILION,
     "linewidth": 2.4,
     "marker": "*",
     "markersize": 17,
     "zorder": 5,
-    **WHITE_EDGE,
+    "markeredgecolor": "white",
+    "markeredgewidth": 1.0,
 }
 LEARNED = {"HPCM-Base": style.BLUE, "HPCM-Large": style.BLACK, "ELIC": style.GREEN}
 CONVENTIONAL = {"VTM": style.PURPLE, "HM": style.ORANGE, "BPG": style.GREY}
 PANELS = (("PSNR", "PSNR (RGB)", "PSNR, dB"), ("MS-SSIM", "MS-SSIM (RGB)", "MS-SSIM, dB: $-10\\,\\log_{10}(1-x)$"))
 LABEL_LENGTH, LINE_LENGTH = 24, 190
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A codec's points.
+
+    Attributes:
+        label: What to call it in a legend.
+        results: Lists of equal length by CompressAI's names: ``bpp``, ``psnr-rgb``, ``ms-ssim-rgb``, and
+            ``ms-ssim-rgb-db``.
+        description: What it is.
+        source: Where its numbers come from.
+    """
+
+    label: str
+    results: Mapping[str, Sequence[float]]
+    description: str = ""
+    source: str = ""
+
+    @property
+    def bpp(self) -> Float[np.ndarray, " N"]:
+        """Bits per pixel."""
+        return np.asarray(self.results["bpp"], dtype=np.float64)
+
+    def key(self, measure: str) -> str | None:
+        """Under which name it has PSNR or MS-SSIM; None if it has none."""
+        return next((key for key in MEASURES[measure] if key in self.results), None)
+
+    def quality(self, key: str) -> Float[np.ndarray, " N"]:
+        """PSNR or MS-SSIM in dB; of ``ms-ssim-rgb``, dB of the mean over the images."""
+        values = np.asarray(self.results[key], dtype=np.float64)
+        with np.errstate(divide="ignore"):
+            return -10 * np.log10(1 - values) if key == MS_SSIM else values
+
+
+@dataclass(frozen=True)
+class References:
+    """The published curves of a set of images, in the order of a legend; ``title`` names the set for people."""
+
+    name: str
+    title: str
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A codec against a reference in one measure, ``PSNR`` or ``MS-SSIM``: the BD-rate, or why there is none."""
+
+    measure: str
+    reference: str
+    result: BDRate | None
+    reason: str = ""
+
+
+def sentences(comparisons: Sequence[Comparison]) -> list[str]:
+    """Every BD-rate with the range that it holds for, then what there is none against, and why."""
+    found, without = [], dict[tuple[str, str], list[str]]()
+    for comparison in comparisons:
+        if (result := comparison.result) is None:
+            without.setdefault((comparison.measure, comparison.reason), []).append(comparison.reference)
+            continue
+        little = "; warning: the curves overlap little" if result.covers_little else ""
+        found.append(
+            f"{comparison.measure} against {comparison.reference}: {result.percent:+.2f} % over {result.low:.2f} to "
+            f"{result.high:.2f} dB ({result.share:.0%} of this curve, {result.reference_share:.0%} of the "
+            f"reference){little}."
+        )
+    found += [f"{measure} against {', '.join(names)}: {reason}." for (measure, reason), names in without.items()]
+    return found
+
+
+def read_references(name: str) -> References:
+    """The curves that the package ships for a set of images: ``kodak``, ``clic_pro_valid`` or ``tecnick``."""
+    content = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    curves = (Curve(c["label"], c["results"], c["description"], c["source"]) for c in content["curves"])
+    return References(content["set"], content["title"], tuple(curves))
+
+
+def reference_names() -> list[str]:
+    """The sets of images that curves are shipped for."""
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def compare(own: Curve, references: References) -> list[Comparison]:
+    """BD-rates against every reference, in PSNR and in MS-SSIM as far as both curves have it."""
+    comparisons = []
+    for measure in MEASURES:
+        for reference in references.curves:
+            key = reference.key(measure)
+            if key is None or key not in own.results:
+                continue
+            try:
+                result = bd_rate(own.bpp, own.quality(key), reference.bpp, reference.quality(key))
+                comparisons.append(Comparison(measure, reference.label, result))
+            except ValueError as error:
+                comparisons.append(Comparison(measure, reference.label, None, str(error)))
+    return comparisons
 
 
 def write_rate_distortion(
@@ -70,26 +174,25 @@ def draw_rate_distortion(
 
 def _panel(axes: Axes, measure: str, own: Curve, references: References, handles: dict[str, Line2D]) -> None:
     """One measure's curves, cut off where the codec and the learned codecs end."""
-    drawn = []
+    drawn: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def draw(curve: Curve, key: str, label: str, look: dict[str, Any]) -> None:
+        order = np.argsort(curve.bpp, kind="stable")
+        drawn.append((curve.bpp[order], curve.quality(key)[order]))
+        axes.plot(*drawn[-1], **look)
+        handles.setdefault(label, Line2D([], [], **look, label=label))
+
     for reference in references.curves:
-        if (key := reference.key(measure)) is None:
-            continue
-        look = _look(reference.label)
-        axes.plot(reference.bpp, reference.quality(key), **look)
-        handles.setdefault(reference.label, Line2D([], [], **look, label=reference.label))
-        drawn.append((reference.bpp, reference.quality(key)))
+        if key := reference.key(measure):
+            draw(reference, key, reference.label, _look(reference.label))
     # The conventional codecs go on to several bits per pixel, where no learned one has points.
     reach = 1.25 * min(float(bpp[-1]) for bpp, _ in drawn)
-    if (key := own.key(measure)) is None:
+    if key := own.key(measure):
+        draw(own, key, shortened(own.label, LABEL_LENGTH).replace("$", r"\$"), OWN)
+        reach = max(reach, 1.1 * float(own.bpp.max()))
+    else:
         text = f"not every image has an {measure}" if measure == "MS-SSIM" else f"no finite {measure}"
         axes.text(0.97, 0.05, text, transform=axes.transAxes, ha="right", fontsize=13, color=style.VERMILION)
-    else:
-        label = shortened(own.label, LABEL_LENGTH).replace("$", r"\$")
-        order = np.argsort(own.bpp)
-        axes.plot(own.bpp[order], own.quality(key)[order], **OWN)
-        handles.setdefault(label, Line2D([], [], **OWN, label=label))
-        drawn.append((own.bpp[order], own.quality(key)[order]))
-        reach = max(reach, 1.1 * float(own.bpp.max()))
     seen = np.concatenate([_visible(bpp, quality, reach) for bpp, quality in drawn])
     margin = 0.04 * (seen.max() - seen.min()) or 1.0
     axes.set_xlim(0, reach)
@@ -125,13 +228,13 @@ def _bd_rates(comparisons: Sequence[Comparison]) -> list[str]:
     """A line per measure."""
     lines = []
     for measure, *_ in PANELS:
-        found = [(c.reference, c.result) for c in comparisons if c.measure == measure and c.result is not None]
-        if found:
-            parts = [
-                f"{name} {r.percent:+.1f} % ({r.low:.1f} to {r.high:.1f} dB{', little overlap' * r.covers_little})"
-                for name, r in found
-            ]
+        parts = [
+            f"{c.reference} {r.percent:+.1f} % ({r.low:.1f} to {r.high:.1f} dB{', little overlap' * r.covers_little})"
+            for c in comparisons
+            if c.measure == measure and (r := c.result) is not None
+        ]
+        if parts:
             # Lines break between references only.
-            parts = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
-            lines.append(f"BD-rate in {measure} against {', '.join(parts)}.")
+            text = ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
+            lines.append(f"BD-rate in {measure} against {text}.")
     return lines

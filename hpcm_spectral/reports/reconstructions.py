@@ -1,5 +1,7 @@
 """Validation photographs beside what phase 1 shows of them and what the codec makes of them."""
 
+import itertools
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -38,9 +40,17 @@ def draw_reconstructions(run: RunFolder) -> Figure | None:
     for sample in run.samples[:MAX_SAMPLES]:
         original, decoded = read_pair(sample)
         cropped |= any(size > limit for size, limit in zip(original.shape[-2:], view, strict=True))
-        original, decoded = middle(original, view), middle(decoded, view)
-        rows.append(row_of_pictures(sample, original, decoded, run.truncation))
-    return arrange(rows, title=run.title, footnote=footnote(run, view, cropped))
+        rows.append(row_of_pictures(sample, middle(original, view), middle(decoded, view), run.truncation))
+    columns = len(rows[0])
+    shape = max(picture.shape[1] / picture.shape[2] for row in rows for _, picture in row)
+    figure = new_figure(min(MAX_HEIGHT, len(rows) * (shape * (WIDTH / columns - GAP) + TITLE_HEIGHT) + 0.8))
+    figure.suptitle(run.title, fontsize=14, parse_math=False)
+    panels = figure.subplots(len(rows), columns, squeeze=False)
+    for axes, (label, picture) in zip(panels.flat, itertools.chain.from_iterable(rows), strict=True):
+        show(axes, picture)
+        axes.set_title(label, fontsize=10, parse_math=False)
+    add_note(figure, footnote(run, view, cropped))
+    return figure
 
 
 def read_pair(sample: Sample) -> tuple[Picture, Picture]:
@@ -82,22 +92,6 @@ def row_of_pictures(
     return pictures
 
 
-def arrange(rows: list[list[tuple[str, Picture]]], *, title: str, footnote: str) -> Figure:
-    """Lay the pictures out in a figure as high as they need."""
-    columns = len(rows[0])
-    shape = max(picture.shape[1] / picture.shape[2] for row in rows for _, picture in row)
-    needed = len(rows) * (shape * (WIDTH / columns - GAP) + TITLE_HEIGHT) + 0.8
-    figure = new_figure(min(MAX_HEIGHT, needed))
-    figure.suptitle(title, fontsize=14, parse_math=False)
-    panels = figure.subplots(len(rows), columns, squeeze=False)
-    for axes_row, row in zip(panels, rows, strict=True):
-        for axes, (label, picture) in zip(axes_row, row, strict=True):
-            show(axes, picture)
-            axes.set_title(label, fontsize=10, parse_math=False)
-    add_note(figure, footnote)
-    return figure
-
-
 def show(axes: Axes, picture: Picture) -> None:
     """Show a picture with its own aspect ratio."""
     pixels = (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
@@ -113,6 +107,6 @@ def footnote(run: RunFolder, view: tuple[int, int], cropped: bool) -> str:
     parts.append("bpp and PSNR are of the whole photograph.")
     if run.truncation is not None:
         parts.append(f"Truncated: phase 1's {run.truncation.mask} mask at cutoffs of its schedule, first to last.")
-        if run.metrics is not None and run.metrics.newest_epoch < run.truncation.moments[-1][0]:
+        if run.metrics and run.metrics.newest_epoch < run.truncation.moments[-1][0]:
             parts.append(f"\nThis run got as far as epoch {run.metrics.newest_epoch:.3g}.")
     return " ".join(parts).replace(" \n", "\n")

@@ -56,7 +56,7 @@ class RunFolder:
     seed: int | None
     truncation: Truncation | None
     phases: Phases
-    metrics: MetricsTable | None
+    metrics: MetricsTable
     samples: tuple[Sample, ...]
     spectra: SpectralHistory | None = None
 
@@ -68,7 +68,7 @@ class RunFolder:
             parts.append(f"λ = {self.lmbda:g}")
         if self.seed is not None:
             parts.append(f"seed {self.seed}")
-        if self.metrics is not None:
+        if self.metrics:
             parts.append(f"{self.metrics.steps:,} step{'s' if self.metrics.steps != 1 else ''}")
         return "  ·  ".join(parts)
 
@@ -85,18 +85,18 @@ def read_run_folder(folder: Path) -> RunFolder:
     loss, seed = config["loss"], config["seed"]
     lmbda = loss.get("lmbda") if isinstance(loss, dict) else None
     return RunFolder(
-        codec=codec_name(config["model"]),
+        codec=_codec_name(config["model"]),
         lmbda=float(lmbda) if isinstance(lmbda, int | float) else None,
         seed=seed if isinstance(seed, int) else None,
         truncation=_truncation(records, folder),
-        phases=phases_from(records, metrics.newest_epoch if metrics else 0.0),
+        phases=phases_from(records, metrics.newest_epoch),
         metrics=metrics,
         samples=read_samples(folder),
         spectra=read_spectral_history(folder),
     )
 
 
-def codec_name(model: Any) -> str:
+def _codec_name(model: Any) -> str:
     """What to call the codec of a ``model`` node: its architecture if it says one, else its class."""
     if isinstance(model, Mapping):
         if architecture := model.get("architecture"):

@@ -16,7 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
@@ -58,15 +57,9 @@ def draw_heat_maps(histories: Mapping[str, SpectralHistory]) -> Figure:
             axes.label_outer()
         # The run's name runs over the whole row: the layout gives it a line's height, but not its width.
         row[0].set_title(f"\nScale {scales[0]}", loc="left", fontsize=10, fontweight="bold", parse_math=False)
-        look = {
-            "fontsize": 10,
-            "fontweight": "bold",
-            "color": style.BLUE,
-            "parse_math": False,
-            "annotation_clip": False,
-        }
+        look: dict[str, Any] = {"fontsize": 10, "fontweight": "bold", "color": style.BLUE, "parse_math": False}
         words = style.shortened(run, NAME_LENGTH)
-        name = row[0].annotate(words, (0, 1), (0, 20), "axes fraction", "offset points", **look)
+        name = row[0].annotate(words, (0, 1), (0, 20), "axes fraction", "offset points", annotation_clip=False, **look)
         name.set_in_layout(False)
     add_colour_bar(figure, list(panels.flat), rows=len(histories))
     add_note(figure, NOTE, NOTE_LENGTH)
@@ -99,9 +92,8 @@ def draw_scales(
 def cell_edges(epochs: Float[np.ndarray, " T"]) -> Float[np.ndarray, " edges"]:
     """Where the cells of moments end: half-way to the next, and as far beyond the first and last.
 
-    Example:
-        >>> cell_edges(np.array([2.0, 4.0, 5.0])).tolist(), cell_edges(np.array([3.0])).tolist()
-        ([1.0, 3.0, 4.5, 5.5], [2.5, 3.5])
+    >>> cell_edges(np.array([2.0, 4.0, 5.0])).tolist(), cell_edges(np.array([3.0])).tolist()
+    ([1.0, 3.0, 4.5, 5.5], [2.5, 3.5])
     """
     if len(epochs) == 1:
         return np.array([epochs[0] - 0.5, epochs[0] + 0.5])
@@ -133,11 +125,11 @@ def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases
     draw_scales(maps, history, history.scales, limits)
     add_colour_bar(figure, maps)
     rates, qualities = grid[1].subgridspec(1, 2).subplots(squeeze=False)[0]
-    name_axes(rates, title="Rate of each scale", x="epoch", y="bits per pixel")
+    name_axes(rates, title="Rate of each scale", y="bits per pixel")
     drawn = draw_scale_lines(rates, history, history.bpp)
     if len(drawn) and drawn.min() > 0:
         log_if_wide(rates, drawn)
-    name_axes(qualities, title="PSNR of the reconstruction up to each scale", x="epoch", y="dB")
+    name_axes(qualities, title="PSNR of the reconstruction up to each scale", y="dB")
     with np.errstate(divide="ignore"):
         draw_scale_lines(qualities, history, -10 * np.log10(history.mse))
     figure.suptitle(title, fontsize=14, parse_math=False, x=0.01, ha="left")
@@ -157,14 +149,12 @@ def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases
 def draw_scale_lines(axes: Axes, history: SpectralHistory, values: Float[np.ndarray, "T S"]) -> Float[np.ndarray, " N"]:
     """A line per scale over the epochs; returns the finite values."""
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    handles = []
+    finite = np.where(np.isfinite(values), values, np.nan)
+    every = max(1, len(finite) // 20)
     for number, scale in enumerate(history.scales):
         look = scale_style(number, markersize=7)
-        finite = np.where(np.isfinite(values[:, number]), values[:, number], np.nan)
-        every = max(1, len(finite) // 20)
-        axes.plot(history.epochs, finite, **look, markevery=every)
-        handles.append(Line2D([], [], **look, label=scale.replace("$", r"\$")))
-    legend_beside(axes, handles)
+        axes.plot(history.epochs, finite[:, number], **look, markevery=every, label=scale.replace("$", r"\$"))
+    legend_beside(axes, axes.lines)
     found = values[np.isfinite(values)]
     if not len(found):
         style.say(axes, "nothing finite")

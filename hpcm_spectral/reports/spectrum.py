@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from hpcm_spectral.metrics import radial_spectrum
 from hpcm_spectral.reports import style
@@ -64,37 +63,40 @@ def panel_of_masks(axes: Axes, truncation: Truncation) -> None:
     """The mask at several cutoffs."""
     name_axes(axes, title=f"Mask M(r), {truncation.mask}", x="radius r", y="M")
     mark_radii(axes)
-    for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False):
-        axes.plot(*mask_profile(truncation, tau), color=colour, linestyle=dashes, linewidth=2)
+    for tau, look in looks_of_taus(truncation):
+        axes.plot(*mask_profile(truncation, tau), **look)
     axes.set_ylim(0, 1.05)
-    legend_below(axes, tau_handles(truncation))
+    legend_below(axes)
+
+
+def looks_of_taus(truncation: Truncation) -> list[tuple[float, dict[str, Any]]]:
+    """The cutoffs, each with its line."""
+    return [
+        (tau, {"color": colour, "linestyle": dashes, "linewidth": 2, "label": f"τ = {tau:.3g}"})
+        for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False)
+    ]
 
 
 def panel_of_energy(axes: Axes, name: str, original: Image, decoded: Image, truncation: Truncation | None) -> None:
     """Radial spectra of a photograph: whole, truncated and, without phase 1, decoded."""
     name_axes(axes, title=f"Energy, {shortened(name, 24)}", x="radius r", y="energy per band")
     mark_radii(axes)
-    whole = draw_energy(axes, original, style.BLACK, "solid", width=3.0)
-    handles = [Line2D([], [], color=style.BLACK, linewidth=3, label="original")]
+    shown: list[tuple[Image, dict[str, Any]]]
+    shown = [(original, {"color": style.BLACK, "linestyle": "solid", "linewidth": 3, "label": "original"})]
     if truncation is None:
-        draw_energy(axes, decoded, style.VERMILION, SAMPLE_DASHES[1])
-        handles.append(Line2D([], [], color=style.VERMILION, linestyle=SAMPLE_DASHES[1], linewidth=2, label="decoded"))
+        dashed = {"color": style.VERMILION, "linestyle": SAMPLE_DASHES[1], "linewidth": 2, "label": "decoded"}
+        shown.append((decoded, dashed))
     else:
-        for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False):
-            draw_energy(axes, truncation.apply(original, tau), colour, dashes)
-        handles += tau_handles(truncation)
+        shown += [(truncation.apply(original, tau), look) for tau, look in looks_of_taus(truncation)]
+    for image, look in shown:
+        centres, energy = (tensor.numpy() for tensor in radial_spectrum(image))
+        axes.plot(centres, np.where(energy > 0, energy, np.nan), **look)
     axes.set_yscale("log")
+    whole = radial_spectrum(original)[1].numpy()
     if len(positive := whole[whole > 0]):
         # Lower lies nothing but rounding.
         axes.set_ylim(positive.min() / 30, positive.max() * 3)
-    legend_below(axes, handles)
-
-
-def draw_energy(axes: Axes, image: Image, colour: str, dashes: Dashes, width: float = 2.0) -> Float[np.ndarray, " B"]:
-    """Draw an image's radial spectrum and return it."""
-    centres, energy = (tensor.numpy() for tensor in radial_spectrum(image))
-    axes.plot(centres, np.where(energy > 0, energy, np.nan), color=colour, linestyle=dashes, linewidth=width)
-    return energy
+    legend_below(axes)
 
 
 def kept_share(original: Image, decoded: Image) -> Float[np.ndarray, " B"]:
@@ -108,15 +110,14 @@ def panel_of_kept(axes: Axes, names: list[str], pairs: list[tuple[Image, Image]]
     name_axes(axes, title="Energy, decoded ÷ original", x="radius r", y="% of the original's energy in the band")
     mark_radii(axes)
     axes.axhline(100, color=style.GREY, linewidth=1.2)
-    handles, highest = [], 100.0
+    highest = 100.0
     for name, (original, decoded), colour, dashes in zip(names, pairs, PALETTE, SAMPLE_DASHES, strict=False):
         centres, share = radial_spectrum(original)[0].numpy(), 100 * kept_share(original, decoded)
-        axes.plot(centres, share, color=colour, linestyle=dashes, linewidth=2)
-        handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=shortened(name, 24)))
+        axes.plot(centres, share, color=colour, linestyle=dashes, linewidth=2, label=shortened(name, 24))
         highest = max([highest, *share[np.isfinite(share)]])
     # Rounding to 8 bits alone can multiply the energy of a nearly empty band.
     axes.set_ylim(0, min(highest * 1.08, 200))
-    legend_below(axes, handles)
+    legend_below(axes)
 
 
 def mark_radii(axes: Axes) -> None:
@@ -126,16 +127,8 @@ def mark_radii(axes: Axes) -> None:
     axes.axvline(1, color=style.GREY, linestyle=":", linewidth=1.5)
 
 
-def tau_handles(truncation: Truncation) -> list[Line2D]:
-    """Legend entries of the cutoffs."""
-    return [
-        Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=f"τ = {tau:.3g}")
-        for (_, tau), (colour, dashes) in zip(truncation.moments, TAU_STYLES, strict=False)
-    ]
-
-
-def legend_below(axes: Axes, handles: list[Line2D]) -> None:
+def legend_below(axes: Axes) -> None:
     """A legend under the panel, where it covers no data."""
+    columns = 2 if len(axes.get_legend_handles_labels()[0]) == 4 else 3
     where: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
-    columns = 2 if len(handles) == 4 else 3
-    axes.legend(handles=handles, **where, ncol=columns, frameon=False, fontsize=9, handlelength=3.2)
+    axes.legend(**where, ncol=columns, frameon=False, fontsize=9, handlelength=3.2)

@@ -29,6 +29,13 @@ TAU_STYLES = tuple(zip(TAU_COLOURS, TAU_DASHES, strict=True))
 
 # Colour and marker of each scale, coarsest first; from the seventh on they repeat.
 SCALE_STYLES = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"), (BLACK, "P"))
+LEGEND: dict[str, Any] = {
+    "bbox_to_anchor": (1.0, 1.0),
+    "frameon": False,
+    "fontsize": 9,
+    "borderaxespad": 0.1,
+    "handlelength": 1.8,
+}
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
@@ -39,7 +46,7 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
-def name_axes(axes: Axes, *, title: str, x: str, y: str) -> None:
+def name_axes(axes: Axes, *, title: str, y: str, x: str = "epoch") -> None:
     """Title and labels of a panel, with a light grid and without a box."""
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
     axes.set_xlabel(x, fontsize=10)
@@ -54,17 +61,12 @@ def name_axes(axes: Axes, *, title: str, x: str, y: str) -> None:
 def legend_above(axes: Axes, handles: Sequence[Any]) -> None:
     """A legend above the panel's right end, where it covers no data."""
     if handles:
-        _legend(axes, handles, loc="lower right", ncol=len(handles), columnspacing=1.2)
+        axes.legend(handles=handles, loc="lower right", ncol=len(handles), columnspacing=1.2, **LEGEND)
 
 
 def legend_beside(axes: Axes, handles: Sequence[Any]) -> None:
     """A legend right of the panel, for more entries than fit above it."""
-    _legend(axes, handles, loc="upper left")
-
-
-def _legend(axes: Axes, handles: Sequence[Any], **where: Any) -> None:
-    small: dict[str, Any] = {"frameon": False, "fontsize": 9, "borderaxespad": 0.1, "handlelength": 1.8}
-    axes.legend(handles=list(handles), bbox_to_anchor=(1.0, 1.0), **small, **where)
+    axes.legend(handles=handles, loc="upper left", **LEGEND)
 
 
 def add_note(figure: Figure, text: str, width: int | None = None) -> None:
@@ -73,8 +75,10 @@ def add_note(figure: Figure, text: str, width: int | None = None) -> None:
     figure.supxlabel(lines, fontsize=10, x=0.01, ha="left", color="#404040", parse_math=False)
 
 
-def say(axes: Axes, text: str) -> None:
-    """Words in the middle of a panel that has nothing to draw."""
+def say(axes: Axes, text: str, *, ticks: bool = True) -> None:
+    """Words in the middle of a panel that has nothing to draw, perhaps without the vertical axis's ticks."""
+    if not ticks:
+        axes.set_yticks([])
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=13, color=GREY)
 
 

@@ -87,20 +87,11 @@ class MetricsTable:
     @property
     def rate_names(self) -> list[str]:
         """The likelihoods whose bits per pixel were logged, such as ``y`` and ``z``."""
-        names = {match[1] for match in self._matching("(?:train|val)/(.+)_bpp").values()}
-        return sorted(names)
-
-    @property
-    def has_inter_scale(self) -> bool:
-        """Whether any row holds something that the inter-scale term logs, finite or not."""
-        return bool(self.rows_with(INTER_SCALE).any())
+        return sorted({match[1] for match in self._matching("(?:train|val)/(.+)_bpp").values()})
 
     def rows_with(self, pattern: str) -> pd.Series:
         """Which rows hold a metric whose whole name matches ``pattern``, whether a number or not."""
-        rows = pd.Series(False, index=self._cells.index)
-        for key in self._matching(pattern):
-            rows |= self.filled(key)
-        return rows
+        return (self._cells[list(self._matching(pattern))] != "").any(axis="columns")
 
     def filled(self, key: str) -> pd.Series:
         """Which rows hold a metric."""
@@ -123,22 +114,17 @@ class MetricsTable:
             ) from None
 
 
-def read_metrics(path: Path) -> MetricsTable | None:
-    """The rows of a metrics.csv, or None if there are none or no file; a last line that a kill cut short is left out.
+def read_metrics(path: Path) -> MetricsTable:
+    """The rows of a metrics.csv, none without the file; a last line that a kill cut short is left out.
 
     Raises:
         UserError: The file is damaged.
     """
-    cells = read_cells(path)
-    return MetricsTable(path, cells) if len(cells) else None
+    return MetricsTable(path, _read_cells(path))
 
 
-def read_cells(path: Path, error: type[UserError] = UserError) -> pd.DataFrame:
-    """The cells of a metrics.csv as text, without a last line that a kill cut short; empty without the file.
-
-    Raises:
-        UserError: The file is damaged; another class if ``error`` is one.
-    """
+def _read_cells(path: Path, error: type[UserError] = UserError) -> pd.DataFrame:
+    """The cells as text."""
     if not path.exists():
         return pd.DataFrame()
     with reading(path, PURPOSE, error):
@@ -199,7 +185,7 @@ class MetricsWriter:
         self._rewrite(rows[rows["step"].astype(int) < step] if len(rows) else rows)
 
     def _earlier(self) -> pd.DataFrame:
-        rows = read_cells(self.path, CheckpointError)
+        rows = _read_cells(self.path, CheckpointError)
         with reading(self.path, PURPOSE, CheckpointError):
             if len(rows) and (rows["step"].astype(int) < 0).any():
                 raise ValueError("a step is below 0")

@@ -64,20 +64,15 @@ def read_phases(folder: Path) -> list[PhaseRecord] | None:
         return [PhaseRecord(**entry) for entry in read_json(path)["phases"]]
 
 
-def phases_of(folder: Path, config: Mapping[str, Any], metrics: MetricsTable | None) -> list[PhaseRecord]:
+def phases_of(folder: Path, config: Mapping[str, Any], metrics: MetricsTable) -> list[PhaseRecord]:
     """The stages of a run: what it wrote itself, else what its rows show.
-
-    Args:
-        folder: The run folder.
-        config: The run's config.
-        metrics: Its rows; None if there are none.
 
     Raises:
         UserError: Its ``phases.json`` is damaged.
     """
     written = read_phases(folder)
-    if written is not None or metrics is None:
-        return written or []
+    if written is not None:
+        return written
     words = metrics.text(PHASE).str.split("+")
     records: list[PhaseRecord] = []
     for key, logged in LOGGED.items():

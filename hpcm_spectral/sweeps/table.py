@@ -24,8 +24,8 @@ def _progress(folder: Path) -> tuple[str, str]:
     try:
         metrics = read_metrics(folder / METRICS)
     except (UserError, OSError):
-        metrics = None
-    if metrics is None:
+        return "-", "-"
+    if not metrics:
         return "-", "-"
     losses = metrics.series("val/loss")
     return f"{math.floor(metrics.newest_epoch + 1e-6)}", f"{losses.min():.4f}" if len(losses) else "-"

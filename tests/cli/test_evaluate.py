@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from hpcm_spectral.evaluation.files import read_hpcm
 from hpcm_spectral.metrics.bd_rate import bd_rate
 from hpcm_spectral.models import HPCM_Tiny, load_codec, save_codec
-from hpcm_spectral.reports.reference_curves import read_references
+from hpcm_spectral.reports.rate_distortion import read_references
 
 LEVELS = (137, 134, 131, 128)
 

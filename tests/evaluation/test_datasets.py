@@ -8,7 +8,7 @@ from PIL import Image
 
 from hpcm_spectral.errors import DataError
 from hpcm_spectral.evaluation.datasets import CLIC_PRO_VALID, KODAK, NAMED_SETS, TECNICK, find_images
-from hpcm_spectral.reports.reference_curves import reference_names
+from hpcm_spectral.reports.rate_distortion import reference_names
 
 KODAK_SIZES = [(512, 768)] * 18 + [(768, 512)] * 6
 

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpcm_spectral.reports.rate_distortion import FIGURE, draw_rate_distortion, write_rate_distortion
-from hpcm_spectral.reports.reference_curves import (
+from hpcm_spectral.reports.rate_distortion import (
+    FIGURE,
     FOLDER,
     Curve,
     compare,
+    draw_rate_distortion,
     read_references,
     reference_names,
     sentences,
+    write_rate_distortion,
 )
 
 OWN = {

@@ -68,7 +68,7 @@ def test_columns_named_twice_are_read(tmp_path):
 def test_no_rows(tmp_path, text):
     if text is not None:
         (tmp_path / "metrics.csv").write_text(text)
-    assert read_metrics(tmp_path / "metrics.csv") is None
+    assert len(read_metrics(tmp_path / "metrics.csv")) == 0
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ import pandas as pd
 
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.reports.comparison.convergence import converge
-from hpcm_spectral.reports.comparison.groups import Baseline, Group, choose_baseline, group_runs
-from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve, baseline_curve, lambda_curves
+from hpcm_spectral.reports.comparison.groups import Baseline, Group, choose_baseline, differing, group_runs
+from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve, lambda_curves
 from hpcm_spectral.reports.comparison.runs import ComparedRun, read_runs
-from hpcm_spectral.reports.comparison.settings import differing
-from hpcm_spectral.reports.reference_curves import Comparison
+from hpcm_spectral.reports.rate_distortion import Comparison
 from hpcm_spectral.runs.discovery import LeftOut
 
 
@@ -29,7 +28,7 @@ class RunComparison:
         baseline: What the others are compared with; None if no run has finished.
         convergence: Of the groups with finished runs; see `converge`.
         curves: Rate and distortion of runs that differ by lambda.
-        base_curve: The baseline's among them.
+        base_curve: The baseline's among them, if its runs are on one.
     """
 
     given: tuple[str, ...]
@@ -78,6 +77,7 @@ def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: i
     groups = group_runs(runs)
     chosen = choose_baseline(groups, baseline)
     curves = lambda_curves(groups)
+    held = [c for group in (chosen.groups if chosen else ()) for c in curves if group.label in c.points.index]
     return RunComparison(
         given=tuple(given),
         runs=tuple(runs),
@@ -88,5 +88,5 @@ def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: i
         baseline=chosen,
         convergence=converge(groups, chosen, window),
         curves=tuple(curves),
-        base_curve=baseline_curve(curves, chosen) if chosen else None,
+        base_curve=held[0] if held else None,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpcm_spectral.reports.comparison.groups import Baseline, Group
+from hpcm_spectral.reports.comparison.groups import Baseline, Group, what_differs
 from hpcm_spectral.reports.comparison.runs import LOSS, ComparedRun
 from hpcm_spectral.reports.lines import smoothed
 
@@ -21,12 +21,8 @@ COLUMNS = (*FACTS, *(f"{figure}{of}" for figure in FIGURES for of in ("", *OF_SE
 def converge(groups: Sequence[Group], baseline: Baseline | None, window: int) -> pd.DataFrame:
     """The curve of every finished run, and then the mean curve of its config, against the config's baseline.
 
-    A mean of only those seeds that reached the target would flatter a config whose other seeds never did.
-
-    Args:
-        groups: The configs.
-        baseline: What to compare with; None if no run has finished.
-        window: How many validations a smoothed one averages, odd.
+    A smoothed validation averages ``window`` ones, an odd number. A mean of only those seeds that reached the target
+    would flatter a config whose other seeds never did.
 
     Returns:
         A row per curve, whose ``level`` is ``run`` or ``config``. ``target_loss`` is the baseline's smoothed final
@@ -41,24 +37,19 @@ def converge(groups: Sequence[Group], baseline: Baseline | None, window: int) ->
         curves = [smoothed(run.validation(LOSS), window) for run in group.finished]
         base = baseline.of(group)
         facts: dict[str, Any] = {"config": group.label, "smoothing": window, "baseline": base.label if base else ""}
-        facts["note"] = "" if base else baseline.reason_against(group)
         if base:
             reference = mean_curve([smoothed(run.validation(LOSS), window) for run in base.finished])
             # Where a noisy baseline touches its final loss earlier, that counts for it as it does for the others.
-            facts["target_loss"] = float(reference.iloc[-1])
-            facts["baseline_epochs"] = epochs_to(reference, facts["target_loss"])
-        found = []
-        for run, curve in zip(group.finished, curves, strict=True):
-            found.append(
-                {"level": "run", "run": run.name, "seed": run.seed, **facts, **_reach([run], curve, base, facts)}
-            )
-        mean = {
-            "level": "config",
-            "run": "",
-            "seed": "",
-            **facts,
-            **_reach(group.finished, mean_curve(curves), base, facts),
-        }
+            target = float(reference.iloc[-1])
+            facts |= {"target_loss": target, "baseline_epochs": epochs_to(reference, target), "note": ""}
+        else:
+            facts["note"] = f"other {what_differs(baseline.groups[0].settings, group.settings)}"
+        found = [
+            {**facts, "level": "run", "run": run.name, "seed": run.seed, **_reach([run], curve, base, facts)}
+            for run, curve in zip(group.finished, curves, strict=True)
+        ]
+        reached = _reach(group.finished, mean_curve(curves), base, facts)
+        mean = {**facts, "level": "config", "run": "", "seed": "", **reached}
         for figure in FIGURES:
             values = [row[figure] for row in found if row.get(figure) is not None]
             deviation = statistics.stdev(values) if values[1:] else None
@@ -75,11 +66,7 @@ def mean_curve(curves: Sequence[pd.Series]) -> pd.Series:
 
 
 def epochs_to(curve: pd.Series, target: float) -> float | None:
-    """When a curve first is at or below a loss, by linear interpolation between validations.
-
-    Returns:
-        None if it never is; the first validation's epoch if it is there already.
-    """
+    """When a curve first is at or below a loss, by linear interpolation between validations; None if it never is."""
     below = np.flatnonzero(curve <= target)
     if not len(below):
         return None

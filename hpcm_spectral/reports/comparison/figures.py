@@ -1,7 +1,6 @@
 """The pictures of a report: curves of all runs against epochs, their spectra, their rate and distortion."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from hpcm_spectral.errors import UserError
+from hpcm_spectral.reports.comparison.compare import RunComparison
 from hpcm_spectral.reports.comparison.groups import Group
 from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve
 from hpcm_spectral.reports.comparison.runs import BPP, LOSS, MS_SSIM, PSNR, ComparedRun
 from hpcm_spectral.reports.lines import draw, log_if_wide
-from hpcm_spectral.reports.reference_curves import MS_SSIM_DB, PSNR_RGB
+from hpcm_spectral.reports.rate_distortion import MS_SSIM_DB, PSNR_RGB
 from hpcm_spectral.reports.spectral_evolution import draw_heat_maps
 from hpcm_spectral.reports.style import PALETTE, TAU_DASHES, name_axes, new_figure
 from hpcm_spectral.runs.spectra import SpectralHistory, read_spectral_history
@@ -28,19 +28,20 @@ FEW_POINTS = 30
 # Characters of a legend's entry that fit where two stand side by side.
 HALF_LABEL = 25
 MOST_SPECTRA = 8
+RATE_SECTION = "Rate and distortion"
 
 
 class RunPicture(NamedTuple):
     """A picture of all runs.
 
-    ``draw`` makes it from all groups of runs, whose ``runs`` know their folders; None if these have nothing to draw. It
-    stands under the heading ``section``, over the page's whole width if it is ``wide``, as the file ``name``.png.
+    ``draw`` makes it from a comparison, whose runs know their folders; None if these have nothing to draw. It stands
+    under the heading ``section``, over the page's whole width if it is ``wide``, as the file ``name``.png.
     """
 
     section: str
     name: str
     caption: str
-    draw: Callable[[Sequence[Group]], Figure | None]
+    draw: Callable[[RunComparison], Figure | None]
     wide: bool = False
 
 
@@ -58,14 +59,12 @@ def draw_runs(
     found = {index: own for index, own in found.items() if any(len(one) for one in own)}
     if not found:
         return None
-    counts = {index: len(groups[index].runs) for index in found}
-    labels = {i: f"{groups[i].label} ({n} seeds)" if n > 1 else groups[i].label for i, n in counts.items()}
+    labels = {i: groups[i].label + (f" ({len(own)} seeds)" if own[1:] else "") for i, own in found.items()}
     figure, axes = _panel(labels, title=title, x="epoch", y=y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     for index, own in found.items():
         for one in own:
-            style = _style(index)
-            draw(axes, one, **(style if len(one) <= FEW_POINTS else {**style, "marker": ""}), **more)
+            draw(axes, one, **_style(index) | ({} if len(one) <= FEW_POINTS else {"marker": ""}), **more)
     values = np.concatenate([one for own in found.values() for one in own])
     if may_be_log and values.min() > 0:
         log_if_wide(axes, values)
@@ -89,7 +88,7 @@ def draw_spectra(groups: Sequence[Group]) -> Figure | None:
     return draw_heat_maps(histories) if histories else None
 
 
-def draw_rate_distortion(curves: Sequence[LambdaCurve], key: str, *, title: str) -> Figure | None:
+def draw_curves(curves: Sequence[LambdaCurve], key: str, *, title: str) -> Figure | None:
     """A quality in dB, by its name in `LambdaCurve.curve`, against estimated rates; None if no curve has it."""
     drawn = {index: curve.curve for index, curve in enumerate(curves) if key in curve.curve.results}
     if not drawn:
@@ -123,14 +122,31 @@ def _style(index: int) -> dict[str, Any]:
     return {**style, "marker": MARKERS[index % len(MARKERS)]}
 
 
+def _rate(name: str, key: str, quality: str) -> RunPicture:
+    words = "a point per lambda, each run at its least loss, mean of seeds."
+    caption = f"{quality} over estimated bits per pixel: {words}"
+    return RunPicture(RATE_SECTION, name, caption, lambda c: draw_curves(c.curves, key, title=f"{quality} over rate"))
+
+
 def _validated(name: str, measure: str, words: str, title: str, y: str, *, may_be_log: bool = False) -> RunPicture:
     """The picture of a measure of every validation."""
     caption = f"{words} of every validation, not smoothed. One style per config, its seeds share it."
-    series: dict[str, Any] = {"series": lambda run: run.validation(measure), "may_be_log": may_be_log}
-    return RunPicture("Curves", name, caption, partial(draw_runs, title=f"Validation {title}", y=y, **series))
+
+    def draw_it(comparison: RunComparison) -> Figure | None:
+        return draw_runs(
+            comparison.groups,
+            lambda run: run.validation(measure),
+            title=f"Validation {title}",
+            y=y,
+            may_be_log=may_be_log,
+        )
+
+    return RunPicture("Curves", name, caption, draw_it)
 
 
 PICTURES = (
+    _rate("rd_psnr", PSNR_RGB, "PSNR"),
+    _rate("rd_ms_ssim", MS_SSIM_DB, "MS-SSIM"),
     _validated("loss", LOSS, "Rate-distortion loss", "loss", "loss", may_be_log=True),
     _validated("bpp", BPP, "Estimated bits per pixel", "rate", "bits per pixel"),
     _validated("psnr", PSNR, "PSNR", "PSNR", "dB"),
@@ -140,15 +156,13 @@ PICTURES = (
         "tau",
         "Cutoff of phase 1 while it acts; runs without phase 1 have none.",
         # A cutoff holds until the next one is logged.
-        partial(draw_runs, series=lambda run: run.tau, title="Cutoff τ of phase 1", y="τ", drawstyle="steps-post"),
+        lambda c: draw_runs(c.groups, lambda run: run.tau, title="Cutoff τ of phase 1", y="τ", drawstyle="steps-post"),
     ),
     RunPicture(
         "Spectra",
         "spectra",
         "What each scale explains, over epochs: the first run of each config with diagnostics=spectral, eight at most.",
-        draw_spectra,
+        lambda c: draw_spectra(c.groups),
         wide=True,
     ),
 )
-# By the names of their files: the quality, and what it is called.
-RATE_PICTURES = {"rd_psnr": (PSNR_RGB, "PSNR"), "rd_ms_ssim": (MS_SSIM_DB, "MS-SSIM")}

@@ -1,7 +1,7 @@
-"""The runs of a report, as their folders tell of them."""
+"""The runs of a report, as their folders tell of them, and their short names."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hpcm_spectral.errors import UserError, one_line
-from hpcm_spectral.reports.comparison.names import short_names
-from hpcm_spectral.reports.comparison.settings import Settings, settings_of
+from hpcm_spectral.flatten import flatten
 from hpcm_spectral.reports.phase_marks import phases_from
 from hpcm_spectral.runs.discovery import LeftOut, find_run_folders
 from hpcm_spectral.runs.folder import CONFIG, METRICS
@@ -20,7 +19,13 @@ from hpcm_spectral.runs.provenance import read_machines
 from hpcm_spectral.runs.saved_config import read_config
 from hpcm_spectral.runs.summary import read_summary
 
+Settings = Mapping[str, Any]
 MEASURES = LOSS, BPP, PSNR, MS_SSIM = "loss", "bpp_loss", "psnr", "ms_ssim_db"
+OFF = "off"
+# What says where a run writes and how it is watched, not what it trains.
+IGNORED_GROUPS = ("hydra", "paths", "logger", "resume", "sweep", "diagnostics")
+IGNORED_KEYS = ("seed", "data.num_workers", "data.cache_mb", "data.pin_memory", "trainer.log_every_n_steps")
+MAX_LENGTH = 44
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class ComparedRun:
         settings: What it trains; see `settings_of`.
         seed: The seed, if it has one.
         state: As ``summary.json`` says: ``finished``, ``running`` (also of a run that was killed), ...
-        validations: A row per validation by epoch, a column per measure of `MEASURES`; NaN where one is not finite.
+        validations: A row per validation by epoch: the epoch, and the measures of `MEASURES`, NaN where not finite.
         lost: How many validations have no finite loss.
         tau: The cutoffs while phase 1 acted.
         epochs: Trained so far; None if unknown.
@@ -67,25 +72,16 @@ class ComparedRun:
     @property
     def final(self) -> pd.Series:
         """The last validation: its epoch and its measures."""
-        return self._at(self.validation(LOSS).index[-1])
+        return self.validations.loc[self.validation(LOSS).index[-1]]
 
     @property
     def best(self) -> pd.Series:
         """The validation with the least loss, whose weights the run exports."""
-        return self._at(self.validation(LOSS).idxmin())
-
-    def _at(self, epoch: float) -> pd.Series:
-        return pd.concat([pd.Series({"epoch": epoch}), self.validations.loc[epoch]])
+        return self.validations.loc[self.validation(LOSS).idxmin()]
 
 
 def read_runs(given: Sequence[str]) -> tuple[list[ComparedRun], list[LeftOut]]:
-    """Read the run folders among and below paths.
-
-    Args:
-        given: As `find_run_folders` takes them.
-
-    Returns:
-        The runs, those included that have not finished but were validated, and the folders that are left out.
+    """The validated runs among and below paths, those included that have not finished, and the folders left out.
 
     Raises:
         ConfigError: A path does not exist.
@@ -94,44 +90,46 @@ def read_runs(given: Sequence[str]) -> tuple[list[ComparedRun], list[LeftOut]]:
     runs = []
     for path in paths:
         try:
-            if (reason := _never_began(path)) is None:
-                run = _read(path)
-                if len(run.validation(LOSS)):
-                    runs.append(run)
-                    continue
-                reason = f"it has no validation with a finite loss; its state is {run.state!r}"
+            run = _read(path)
         except (UserError, OSError) as error:
-            reason = f"it is damaged: {one_line(error)}"
-        left_out.append(LeftOut(path, reason))
+            run = f"it is damaged: {one_line(error)}"
+        if isinstance(run, str):
+            left_out.append(LeftOut(path, run))
+        else:
+            runs.append(run)
     names = short_names([run.path for run in runs])
     return [replace(run, name=name) for run, name in zip(runs, names, strict=True)], left_out
 
 
-def _never_began(path: Path) -> str | None:
-    """Why a folder holds no more than a summary: a sweep notes a job there whose settings were refused."""
-    if (path / CONFIG).exists() or (path / METRICS).exists():
-        return None
-    error = read_summary(path, strict=True).get("error")
-    return None if error is None else f"it failed before its training began: {str(error).rstrip('.')}"
-
-
-def _read(path: Path) -> ComparedRun:
-    config, metrics = read_config(path), read_metrics(path / METRICS)
+def _read(path: Path) -> ComparedRun | str:
+    """A run, or why it takes no part."""
     summary = read_summary(path, strict=True)
-    sessions, machine = read_machines(path)
-    seed, newest = config.get("seed"), metrics.newest_epoch if metrics else 0.0
+    # A sweep notes a job there whose settings were refused.
+    if not (path / CONFIG).exists() and not (path / METRICS).exists() and summary.get("error") is not None:
+        return f"it failed before its training began: {str(summary['error']).rstrip('.')}"
+    config, metrics, state = (
+        read_config(path),
+        read_metrics(path / METRICS),
+        str(summary.get("state", "without a summary")),
+    )
+    seed, newest = config.get("seed"), metrics.newest_epoch
     one = phases_from(phases_of(path, config, metrics), newest).of("phase1")
-    columns = {key: metrics.series(f"val/{key}") if metrics else pd.Series(dtype=float) for key in MEASURES}
+    measured = {key: metrics.series(f"val/{key}") for key in MEASURES}
+    if not len(measured[LOSS]):
+        return f"it has no validation with a finite loss; its state is {state!r}"
+    # A resumed run can have validated an epoch twice.
+    validations = pd.DataFrame({key: one[~one.index.duplicated(keep="last")] for key, one in measured.items()})
+    validations.insert(0, "epoch", validations.index)
+    sessions, machine = read_machines(path)
     return ComparedRun(
         path=path,
         name="",
         settings=settings_of(config),
         seed=seed if isinstance(seed, int) else None,
-        state=str(summary.get("state", "without a summary")),
-        # A resumed run can have validated an epoch twice.
-        validations=pd.DataFrame({key: s[~s.index.duplicated(keep="last")] for key, s in columns.items()}),
-        lost=metrics.left_out(f"val/{LOSS}") if metrics else 0,
-        tau=one.of(metrics.series(TAU)) if metrics and one else pd.Series(dtype=float),
+        state=state,
+        validations=validations,
+        lost=metrics.left_out(f"val/{LOSS}"),
+        tau=one.of(metrics.series(TAU)) if one else pd.Series(dtype=float),
         epochs=_number(summary.get("epochs")) or newest or None,
         seconds=_number(summary.get("seconds")) or None,
         sessions=sessions,
@@ -140,5 +138,58 @@ def _read(path: Path) -> ComparedRun:
 
 
 def _number(value: Any) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that say what is trained, by dotted key, without the seed.
+
+    A group's class stands under the group's own name, which is ``off`` for an empty group. What repeats another
+    setting, such as ``phase1.schedule.tau_init`` that of ``schedule.tau_init``, is left out.
+    """
+    flat = flatten(config)
+    kept = {}
+    for key, value in flat.items():
+        group, _, rest = key.partition(".")
+        if group in IGNORED_GROUPS or key in IGNORED_KEYS or (rest in flat and flat[rest] == value):
+            continue
+        kept[key.removesuffix("._target_")] = OFF if value == {} else value
+    return kept
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """A short name for every path, no two alike: the folder's, with as many parents as tell it from the others.
+
+    Overrides that all names of a sweep share are left out.
+
+    >>> short_names([Path("/a/x/0"), Path("/a/y/0"), Path("/a/y/1")])
+    ['x/0', 'y/0', '1']
+    >>> short_names([Path("/s/model=t,tau=0.1"), Path("/s/model=t,tau=0.2")])
+    ['tau=0.1', 'tau=0.2']
+    """
+    parts = [path.absolute().parts for path in paths]
+    names = []
+    for own in parts:
+        depth = 1
+        while depth < len(own) and sum(other[-depth:] == own[-depth:] for other in parts) > 1:
+            depth += 1
+        names.append(" ".join("/".join(own[-depth:]).split()))
+    overrides = [name.split(",") for name in names]
+    shared = set.intersection(*map(set, overrides)) if overrides[1:] else set()
+    shorter = [",".join(part for part in own if "=" not in part or part not in shared) for own in overrides]
+    if all(shorter) and len(set(shorter)) == len(set(names)):
+        names = shorter
+    half = MAX_LENGTH // 2
+    return all_different(name if len(name) <= MAX_LENGTH else f"{name[:half]}…{name[1 - half :]}" for name in names)
+
+
+def all_different(names: Iterable[str]) -> list[str]:
+    """The names, repeated ones with a number."""
+    taken: dict[str, None] = {}
+    for name in names:
+        number, own = 1, name
+        while own in taken:
+            number += 1
+            own = f"{name} ({number})"
+        taken[own] = None
+    return list(taken)

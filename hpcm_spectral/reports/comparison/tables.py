@@ -108,12 +108,10 @@ def csv_tables(comparison: RunComparison) -> dict[str, pd.DataFrame]:
     for curve in comparison.curves:
         found = {one.measure: one for one in comparison.bd_rates(curve)}
         bd: list[Any] = []
-        for measure in ("PSNR", "MS-SSIM"):
-            one = found.get(measure)
-            # A curve's BD-rates stand in the row of each of its points.
+        for one in map(found.get, ("PSNR", "MS-SSIM")):
             bd += [one.result.percent if one and one.result else None, one.reason if one else ""]
-        for group, point in zip(curve.groups, curve.points.itertuples(index=False), strict=True):
-            curves.append([curve.label, *point, group.label, *bd])
+        # A curve's BD-rates stand in the row of each of its points.
+        curves += [[curve.label, *point, config, *bd] for config, *point in curve.points.itertuples()]
     # As objects, so that whole numbers stay whole beside empty cells.
     return {
         "runs.csv": pd.DataFrame(runs, columns=[*RUNS, *comparison.differing], dtype=object),
