@@ -3,10 +3,15 @@
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+
+from hpcm_spectral.errors import CheckpointError
+from hpcm_spectral.models import load_codec, registry, save_codec
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
@@ -15,7 +20,9 @@ COMMANDS = [block.strip() for kind, block in BLOCKS if not kind]
 
 
 def test_there_is_an_example_of_each() -> None:
-    assert sorted(FILES) == ["conf/schedule/quadratic.yaml", "my_codecs.py", "my_schedules.py", "my_stages.py"]
+    assert sorted(FILES) == [
+        *("conf/schedule/quadratic.yaml", "my_codecs.py", "my_family.py", "my_schedules.py", "my_stages.py")
+    ]
     assert len(COMMANDS) == 3
 
 
@@ -42,3 +49,23 @@ def test_an_example_trains_and_is_exported(
     assert re.search(r"_target_: my_\w+\.\w+", config)
     assert json.loads((tmp_path / "run/summary.json").read_text())["state"] == "finished"
     assert (tmp_path / "run/codec.json").exists()
+
+
+def test_a_codec_of_a_family_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("my_codecs.py", "my_family.py"):
+        (tmp_path / name).write_text(FILES[name])
+        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "FAMILIES", list(registry.FAMILIES))
+    import my_family  # noqa: F401  registers itself
+
+    codec = registry.family_of("brighter").build("brighter", {"N": 8, "M": 12, "gain": 1.5})
+    save_codec(codec, tmp_path, training={})
+    loaded = load_codec(tmp_path)
+    assert (loaded.name, loaded.network.gain) == ("brighter", 1.5)
+    x = torch.rand(1, 3, 30, 40)
+    assert loaded.decode(loaded.encode(x)).shape == x.shape
+    description = tmp_path / "codec.json"
+    description.write_text(description.read_text().replace('"N": 8', '"N": 9'))
+    with pytest.raises(CheckpointError, match="must hold N, M and gain that fit its tensors"):
+        load_codec(tmp_path)

@@ -26,10 +26,6 @@ class CompressAIFamily(Family):
         """See :class:`Family`."""
         return build(name, arguments)
 
-    def outline(self, name: str, arguments: Mapping[str, Any]) -> Codec:
-        """The codec itself: entropy bottlenecks cannot be built without memory."""
-        return self.build(name, arguments)
-
     def check_arguments(self, given: Mapping[str, Any], shapes: Shapes, owner: str) -> dict[str, Any]:
         """One or two widths, which the tensors show as well."""
         widths = _widths(shapes)

@@ -29,6 +29,11 @@ class HPCMFamily(Family):
         """See :class:`Family`."""
         return HPCM(**arguments)
 
+    def outline(self, name: str, arguments: Mapping[str, Any]) -> Codec:
+        """Without memory for its weights."""
+        with torch.device("meta"):
+            return self.build(name, arguments)
+
     def check_arguments(self, given: Mapping[str, Any], shapes: Shapes, owner: str) -> dict[str, Any]:
         """All of them, each of its type; their ranges are the business of the class."""
         defaults = {name: parameter.default for name, parameter in inspect.signature(HPCM).parameters.items()}
