@@ -32,14 +32,16 @@ from hpcm_spectral.models import load_codec
 from hpcm_spectral.models.files import read_codec, read_description
 from hpcm_spectral.ops.devices import check_device
 from hpcm_spectral.reports.rate_distortion import (
+    FIGURE,
     Comparison,
     Curve,
     References,
     compare,
+    draw_rate_distortion,
     read_references,
     sentences,
-    write_rate_distortion,
 )
+from hpcm_spectral.reports.style import save_figure
 from hpcm_spectral.runs.provenance import describe_run, write_sessions
 from hpcm_spectral.training.resources import accelerator_facts
 
@@ -90,7 +92,8 @@ def run_evaluation(cfg: DictConfig) -> None:
     comparisons, note = _compare(own, references, images, asked=settings.reference_set is not None)
 
     write_per_image(output, scores)
-    write_rate_distortion(output, own, references, comparisons, images=images.title, notes=note)
+    figure = draw_rate_distortion(own, references, comparisons, images=images.title, notes=note)
+    save_figure(figure, output / FIGURE)
     write_sessions(output, [describe_run(None, accelerator_facts())])
     meta = {
         "images": {

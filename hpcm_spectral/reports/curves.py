@@ -1,8 +1,9 @@
 """Loss, rate, PSNR and cutoff of a run against epochs, and what phase 2 logs, if it logged anything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import cycle
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,25 +37,26 @@ def draw_curves(run: RunFolder) -> Figure | None:
     metrics, phases = run.metrics, run.phases
     if not metrics:
         return None
+    drawings: list[Callable[[Axes, MetricsTable, Phases], None]]
+    drawings = [partial(panel_of_one, key="loss"), panel_of_rates, partial(panel_of_one, key="psnr"), panel_of_tau]
     if metrics.rows_with(INTER_SCALE).any():
         figure = style.new_figure(13.5)
         # Nested, as the lowest row has other columns.
         grid = figure.add_gridspec(2, 1, height_ratios=(2, 1))
-        panels = grid[0].subgridspec(2, 2).subplots(squeeze=False)
+        grid[0].subgridspec(2, 2).subplots(squeeze=False)
         lowest = [panel_of_explained, panel_of_term, *([panel_of_power] if metrics.numbered(POWER) else [])]
-        row = grid[1].subgridspec(1, len(lowest), width_ratios=(5, 4, 4) if len(lowest) == 3 else (1, 1))
-        for column, panel in enumerate(lowest):
-            panel(figure.add_subplot(row[column]), metrics, phases)
+        widths = (5, 4, 4) if len(lowest) == 3 else (1, 1)
+        grid[1].subgridspec(1, len(lowest), width_ratios=widths).subplots(squeeze=False)
+        drawings += lowest
     else:
         figure = style.new_figure(9.0)
-        panels = figure.subplots(2, 2)
-    panel_of_one(panels[0, 0], metrics, phases, key="loss", title="Loss")
-    panel_of_rates(panels[0, 1], metrics, phases)
-    panel_of_one(panels[1, 0], metrics, phases, key="psnr", title="PSNR", y="dB")
-    panel_of_tau(panels[1, 1], metrics, phases)
+        figure.subplots(2, 2)
+    for axes, draw in zip(figure.axes, drawings, strict=True):
+        mark_phases(axes, phases)
+        draw(axes, metrics, phases)
     if phases.of("phase2") is None:
         figure.suptitle(run.title, fontsize=14, parse_math=False)
-        legend_above(panels[1, 1], phase_handles(phases))
+        legend_above(figure.axes[3], phase_handles(phases))
     else:
         # Left of the legend, which needs half of the width.
         size = 14 * min(1.0, TITLE_LENGTH / len(run.title))
@@ -64,15 +66,14 @@ def draw_curves(run: RunFolder) -> Figure | None:
     first, last = (float(epochs.min()), float(epochs.max())) if len(epochs) else (0.5, 0.5)
     margin = 0.02 * (last - first) or 0.5
     for axes in figure.axes:
-        mark_phases(axes, phases)
         axes.set_xlim(first - margin, last + margin)
     style.add_note(figure, footnote(run))
     return figure
 
 
-def panel_of_one(axes: Axes, metrics: MetricsTable, phases: Phases, *, key: str, title: str, y: str = "") -> None:
+def panel_of_one(axes: Axes, metrics: MetricsTable, phases: Phases, *, key: Literal["loss", "psnr"]) -> None:
     """A metric in training and in validation."""
-    name_axes(axes, title=title, y=y or title.lower())
+    name_axes(axes, title={"loss": "Loss", "psnr": "PSNR"}[key], y={"loss": "loss", "psnr": "dB"}[key])
     handles = []
     train = metrics.series(RD_LOSS if key == "loss" and without_term(metrics, phases) else f"train/{key}")
     val = metrics.series(f"val/{key}")

@@ -69,10 +69,7 @@ def phases_from(records: Iterable[PhaseRecord], newest: float) -> Phases:
 
 
 def mark_phases(axes: Axes, phases: Phases, first: float = -math.inf) -> None:
-    """Shade phase 1, hatch phase 2 and mark their ends; further stages, of any number, are bars with their names.
-
-    The bars are at the top of the panel, behind the lines; its first epoch is ``first``.
-    """
+    """Shade phase 1, hatch phase 2 and mark their ends; further stages are named bars at the top, from ``first`` on."""
     for span in phases.spans:
         if span.key in LOOKS:
             look, _, line = LOOKS[span.key]

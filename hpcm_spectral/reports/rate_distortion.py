@@ -14,22 +14,15 @@ from matplotlib.lines import Line2D
 
 from hpcm_spectral.metrics.bd_rate import BDRate, bd_rate
 from hpcm_spectral.reports import style
-from hpcm_spectral.reports.style import add_note, name_axes, new_figure, save_figure, shortened
+from hpcm_spectral.reports.style import add_note, name_axes, new_figure, shortened
 
 FOLDER = Path(__file__).parent / "references"
 PSNR_RGB, MS_SSIM, MS_SSIM_DB = "psnr-rgb", "ms-ssim-rgb", "ms-ssim-rgb-db"
 # HPCM's authors publish the mean of the images' dB; CompressAI, whose plots convert it, the mean MS-SSIM.
 MEASURES = {"PSNR": (PSNR_RGB,), "MS-SSIM": (MS_SSIM_DB, MS_SSIM)}
 FIGURE = "rate_distortion.png"
-OWN: dict[str, Any] = {
-    "color": style.VERMILION,
-    "linewidth": 2.4,
-    "marker": "*",
-    "markersize": 17,
-    "zorder": 5,
-    "markeredgecolor": "white",
-    "markeredgewidth": 1.0,
-}
+OWN: dict[str, Any] = {"color": style.VERMILION, "linewidth": 2.4, "marker": "*", "markersize": 17, "zorder": 5}
+OWN |= {"markeredgecolor": "white", "markeredgewidth": 1.0}
 LEARNED = {"HPCM-Base": style.BLUE, "HPCM-Large": style.BLACK, "ELIC": style.GREEN}
 CONVENTIONAL = {"VTM": style.PURPLE, "HM": style.ORANGE, "BPG": style.GREY}
 PANELS = (("PSNR", "PSNR (RGB)", "PSNR, dB"), ("MS-SSIM", "MS-SSIM (RGB)", "MS-SSIM, dB: $-10\\,\\log_{10}(1-x)$"))
@@ -133,28 +126,18 @@ def compare(own: Curve, references: References) -> list[Comparison]:
     return comparisons
 
 
-def write_rate_distortion(
-    folder: Path, own: Curve, references: References, comparisons: Sequence[Comparison], *, images: str, notes: str = ""
-) -> Path:
-    """Draw ``rate_distortion.png``, whole or not at all.
+def draw_rate_distortion(
+    own: Curve, references: References, comparisons: Sequence[Comparison], *, images: str, notes: str = ""
+) -> Figure:
+    """PSNR and MS-SSIM against bits per pixel.
 
     Args:
-        folder: Where.
         own: The codec's points.
         references: What to draw behind them.
         comparisons: BD-rates to name below.
         images: What the codec's points were measured on.
         notes: Anything else to say below.
     """
-    path = folder / FIGURE
-    save_figure(draw_rate_distortion(own, references, comparisons, images=images, notes=notes), path)
-    return path
-
-
-def draw_rate_distortion(
-    own: Curve, references: References, comparisons: Sequence[Comparison], *, images: str, notes: str = ""
-) -> Figure:
-    """PSNR and MS-SSIM against bits per pixel; arguments as `write_rate_distortion`."""
     figure = new_figure(7.6)
     handles: dict[str, Line2D] = {}
     for axes, (measure, title, y) in zip(figure.subplots(1, 2), PANELS, strict=True):

@@ -105,7 +105,7 @@ def footnote(run: RunFolder, view: tuple[int, int], cropped: bool) -> str:
     """How to read the pictures."""
     parts = [f"Shown: the middle {view[1]} by {view[0]} pixels at most."] if cropped else []
     parts.append("bpp and PSNR are of the whole photograph.")
-    if run.truncation is not None:
+    if run.truncation:
         parts.append(f"Truncated: phase 1's {run.truncation.mask} mask at cutoffs of its schedule, first to last.")
         if run.metrics and run.metrics.newest_epoch < run.truncation.moments[-1][0]:
             parts.append(f"\nThis run got as far as epoch {run.metrics.newest_epoch:.3g}.")

@@ -44,11 +44,8 @@ class Truncation:
 class RunFolder:
     """What the pictures need of a run.
 
-    Attributes:
-        codec: Name of the codec.
-        lmbda: Weight of the distortion.
-        truncation: Phase 1; ``None`` if it is off or a user's own.
-        spectra: What spectral diagnostics measured; ``None`` if they were off.
+    ``lmbda`` is the weight of the distortion, ``truncation`` phase 1, None if it is off or a user's own, ``spectra``
+    what diagnostics measured, None if they were off.
     """
 
     codec: str
@@ -63,18 +60,14 @@ class RunFolder:
     @property
     def title(self) -> str:
         """The run in one line."""
-        parts = [self.codec]
-        if self.lmbda is not None:
-            parts.append(f"λ = {self.lmbda:g}")
-        if self.seed is not None:
-            parts.append(f"seed {self.seed}")
-        if self.metrics:
-            parts.append(f"{self.metrics.steps:,} step{'s' if self.metrics.steps != 1 else ''}")
-        return "  ·  ".join(parts)
+        lmbda = "" if self.lmbda is None else f"λ = {self.lmbda:g}"
+        seed = "" if self.seed is None else f"seed {self.seed}"
+        steps = f"{self.metrics.steps:,} step{'s' if self.metrics.steps != 1 else ''}" if self.metrics else ""
+        return "  ·  ".join(filter(None, (self.codec, lmbda, seed, steps)))
 
 
 def read_run_folder(folder: Path) -> RunFolder:
-    """Read a run folder.
+    """What pictures need of a run folder.
 
     Raises:
         UserError: The config is missing, or a file is damaged.

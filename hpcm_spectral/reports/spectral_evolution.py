@@ -5,7 +5,7 @@ The paper's figures 1 and 8, of one run or of several side by side.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ NAME_LENGTH = 150
 NOTE_LENGTH = 190
 # Perceptually uniform and made for colour-blind readers; what cannot be measured is light grey.
 COLOURS = matplotlib.colormaps["cividis"].with_extremes(bad="#DDDDDD")
+# Lines that show on any colour.
 HALO = [withStroke(linewidth=3.5, foreground="black")]
-BAR = "share of the photographs explained"
 NOTE = (
     "Colour: overlap, the share of what the photographs hold in a ring of frequencies r = √((u/H)² + (v/W)²) that "
     "the scale's contribution to the reconstruction explains. Over the scales it adds up to 1 where the "
@@ -49,7 +49,7 @@ def draw_heat_maps(histories: Mapping[str, SpectralHistory]) -> Figure:
     figure.suptitle("What each scale explains", fontsize=14, x=0.01, ha="left")
     # In coding order; a codec with fewer scales leaves panels empty.
     scales = list(dict.fromkeys(scale for history in histories.values() for scale in history.scales))
-    limits = epoch_limits(list(histories.values()))
+    limits = epoch_limits(histories.values())
     panels = figure.subplots(len(histories), len(scales), squeeze=False, sharex=True, sharey=True)
     for row, (run, history) in zip(panels, histories.items(), strict=True):
         draw_scales(list(row), history, scales, limits)
@@ -101,18 +101,18 @@ def cell_edges(epochs: Float[np.ndarray, " T"]) -> Float[np.ndarray, " edges"]:
     return np.concatenate([[2 * epochs[0] - middles[0]], middles, [2 * epochs[-1] - middles[-1]]])
 
 
-def epoch_limits(histories: Sequence[SpectralHistory]) -> tuple[float, float]:
+def epoch_limits(histories: Iterable[SpectralHistory]) -> tuple[float, float]:
     """The epochs that the cells of all histories span."""
-    edges = [cell_edges(history.epochs) for history in histories if len(history.epochs)]
-    return (min(float(e[0]) for e in edges), max(float(e[-1]) for e in edges)) if edges else (0.0, 1.0)
+    cells = [cell_edges(history.epochs) for history in histories if len(history.epochs)]
+    edges = np.concatenate(cells or [np.array([0.0, 1.0])])
+    return float(edges.min()), float(edges.max())
 
 
 def add_colour_bar(figure: Figure, panels: list[Axes], rows: int = 1) -> None:
     """One bar for all panels, not longer than three rows of them."""
-    mappable = ScalarMappable(Normalize(0, 1), COLOURS)
     place: dict[str, Any] = {"pad": 0.01, "aspect": 30, "shrink": min(1.0, 3 / rows), "anchor": (0.0, 1.0)}
-    bar = figure.colorbar(mappable, ax=panels, extend="both", **place)
-    bar.set_label(BAR, fontsize=10)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COLOURS), ax=panels, extend="both", **place)
+    bar.set_label("share of the photographs explained", fontsize=10)
     bar.ax.tick_params(labelsize=9)
 
 
@@ -133,10 +133,9 @@ def draw_spectral_evolution(history: SpectralHistory, title: str, phases: Phases
     with np.errstate(divide="ignore"):
         draw_scale_lines(qualities, history, -10 * np.log10(history.mse))
     figure.suptitle(title, fontsize=14, parse_math=False, x=0.01, ha="left")
-    for span in phases.spans:
+    for span, axes in itertools.product(phases.spans, maps):
         line = LOOKS[span.key][2] if span.key in LOOKS else "-."
-        for axes, edge in itertools.product(maps, (span.start, *[span.end] * span.ended)):
-            # Lines that show on any colour.
+        for edge in (span.start, *[span.end] * span.ended):
             axes.axvline(edge, color="white", linestyle=line, linewidth=1.5, path_effects=HALO)
     for axes in (rates, qualities):
         mark_phases(axes, phases, limits[0])

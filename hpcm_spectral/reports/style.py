@@ -29,13 +29,8 @@ TAU_STYLES = tuple(zip(TAU_COLOURS, TAU_DASHES, strict=True))
 
 # Colour and marker of each scale, coarsest first; from the seventh on they repeat.
 SCALE_STYLES = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"), (BLACK, "P"))
-LEGEND: dict[str, Any] = {
-    "bbox_to_anchor": (1.0, 1.0),
-    "frameon": False,
-    "fontsize": 9,
-    "borderaxespad": 0.1,
-    "handlelength": 1.8,
-}
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 9, "borderaxespad": 0.1, "handlelength": 1.8}
+LEGEND["bbox_to_anchor"] = (1.0, 1.0)
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:

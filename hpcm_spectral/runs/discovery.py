@@ -26,9 +26,6 @@ def find_run_folders(given: Sequence[str]) -> tuple[list[Path], list[LeftOut]]:
 
     Folders whose name begins with a dot, and those within a run folder, are not looked at.
 
-    Args:
-        given: Run folders, folders that hold some at any depth, and globs of either.
-
     Returns:
         The run folders, and the topmost folders that hold none.
 
@@ -67,12 +64,9 @@ def _below(folder: Path) -> tuple[list[Path], list[LeftOut]]:
         children = [p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")]
     except OSError as error:
         return [], [LeftOut(folder, f"it cannot be read: {error.strerror or one_line(error)}")]
-    runs: list[Path] = []
-    left_out: list[LeftOut] = []
-    for child in sorted(children, key=_natural):
-        more, others = _below(child)
-        runs += more
-        left_out += others
+    found = [_below(child) for child in sorted(children, key=_natural)]
+    runs = [run for below, _ in found for run in below]
+    left_out = [other for _, others in found for other in others]
     if not runs and all(other.reason == FOREIGN for other in left_out):
         return [], [LeftOut(folder, FOREIGN)]
     return runs, left_out

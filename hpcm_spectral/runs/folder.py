@@ -8,14 +8,8 @@ from filelock import FileLock, Timeout
 
 from hpcm_spectral.errors import CheckpointError, ConfigError, RefusedError
 
-CONFIG, OVERRIDES, METRICS, SUMMARY, TRAIN_LOG = (
-    "config.yaml",
-    "overrides.txt",
-    "metrics.csv",
-    "summary.json",
-    "train.log",
-)
-PROVENANCE, PHASES, LOCK = "provenance.json", "phases.json", ".lock"
+CONFIG, OVERRIDES, METRICS, SUMMARY = "config.yaml", "overrides.txt", "metrics.csv", "summary.json"
+PROVENANCE, PHASES, TRAIN_LOG, LOCK = "provenance.json", "phases.json", "train.log", ".lock"
 CHECKPOINTS, LAST, BEST = "checkpoints", "last", "best"
 AUTO = "auto"
 

@@ -62,11 +62,8 @@ class MetricsTable:
             UserError: A cell is no number.
         """
         values = self._numbers(key)
-        usable = np.isfinite(values) & np.isfinite(self.epochs)
-        found = pd.Series(
-            values[usable].to_numpy(), index=pd.Index(self.epochs[usable].to_numpy(), name="epoch"), name=key
-        )
-        return found.sort_index(kind="stable")
+        found = pd.Series(values.to_numpy(), index=pd.Index(self.epochs.to_numpy(), name="epoch"), name=key)
+        return found[np.isfinite(found) & np.isfinite(found.index)].sort_index(kind="stable")
 
     def left_out(self, pattern: str) -> int:
         """How many values of the metrics whose whole name matches ``pattern`` are logged but not finite."""
@@ -140,9 +137,8 @@ def _read_cells(path: Path, error: type[UserError] = UserError) -> pd.DataFrame:
         for number, row in enumerate(rows, start=2):
             if len(row) != len(header):
                 raise ValueError(f"line {number} has {len(row)} cells, not {len(header)}")
-        # Of a column that is named twice, the last one.
-        columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
-        return pd.DataFrame(columns, dtype=str)
+        cells = pd.DataFrame(rows, columns=header, dtype=str)
+        return cells.loc[:, ~cells.columns.duplicated(keep="last")]
 
 
 class MetricsWriter:

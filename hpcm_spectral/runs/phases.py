@@ -12,7 +12,7 @@ from hpcm_spectral.runs.folder import PHASES
 from hpcm_spectral.runs.metrics import INTER_SCALE, PHASE, TAU, MetricsTable
 from hpcm_spectral.runs.plain_files import read_json, reading, write_json
 
-FILE_NAME, FORMAT = PHASES, 1
+FORMAT = 1
 MOMENTS = 4
 # What tells the rows of a phase where these do not name it.
 LOGGED = {"phase1": TAU, "phase2": INTER_SCALE}
@@ -45,19 +45,16 @@ class PhaseRecord:
 
 def write_phases(folder: Path, records: Sequence[PhaseRecord]) -> None:
     """Keep the stages of the run in ``folder``, whole or not at all."""
-    write_json(folder / FILE_NAME, {"format": FORMAT, "phases": [asdict(record) for record in records]})
+    write_json(folder / PHASES, {"format": FORMAT, "phases": [asdict(record) for record in records]})
 
 
 def read_phases(folder: Path) -> list[PhaseRecord] | None:
-    """The stages of a run.
-
-    Returns:
-        None for a run that was written before there was such a file.
+    """The stages of a run; None if it was written before there was such a file.
 
     Raises:
         UserError: The file is damaged.
     """
-    path = folder / FILE_NAME
+    path = folder / PHASES
     if not path.exists():
         return None
     with reading(path, "say when a run's stages acted"):
@@ -88,15 +85,15 @@ def phases_of(folder: Path, config: Mapping[str, Any], metrics: MetricsTable) ->
 
 def _record(key: str, rows: pd.Series, metrics: MetricsTable, node: Any) -> list[PhaseRecord]:
     """From the first to the last of the rows, if there are any."""
-    epochs = metrics.epochs
-    active = rows & np.isfinite(epochs)
-    if not active.any():
+    epochs = metrics.epochs[np.isfinite(metrics.epochs)]
+    active = epochs[rows]
+    if active.empty:
         return []
     settings = node if isinstance(node, Mapping) else {}
-    began = float(epochs[active].min())
+    began = float(active.min())
     # Training rows tell whether a stage acted, validation rows do not.
-    known = metrics.filled(PHASE if metrics.filled(PHASE).any() else "train/loss") | active
-    after = epochs[known & np.isfinite(epochs)].loc[active[active].index[-1] + 1 :]
+    training = metrics.filled(PHASE if metrics.filled(PHASE).any() else "train/loss")
+    after = epochs[training & (epochs.index > active.index[-1])]
     ended = float(after.iloc[0]) if len(after) else None
     schedule = settings["schedule"] if isinstance(settings.get("schedule"), Mapping) else settings
     end = schedule.get("num_epochs") if key == "phase1" else settings.get("end_epoch")

@@ -18,13 +18,7 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError, O
 
 @contextlib.contextmanager
 def reading(path: Path, purpose: str, error: type[UserError] = UserError) -> Iterator[None]:
-    """Whatever a damaged file brings about, as one sentence.
-
-    Args:
-        path: The file.
-        purpose: What it must do, such as ``list a run's samples``.
-        error: What to raise.
-    """
+    """Whatever a damaged file brings about, as one sentence; ``purpose`` is what it must do: ``list the samples``."""
     try:
         yield
     except DAMAGE as damage:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -29,16 +30,12 @@ def describe_run(seed: int | None, accelerator: Mapping[str, Any]) -> dict[str, 
         seed: The run's seed; None if it draws nothing.
         accelerator: What the caller knows of GPUs and threads, as plain values: ``gpus``, a list of names, at least.
     """
-    source = Path(__file__).resolve().parent
-    commit = _git(source, "rev-parse", "HEAD")
+    commit = _git("rev-parse", "HEAD")
     return {
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seed": seed,
-        "git": {
-            "commit": commit.decode().strip() or None,
-            "dirty": bool(_git(source, "status", "--porcelain")),
-        },
+        "git": {"commit": commit.decode().strip() or None, "dirty": bool(_git("status", "--porcelain"))},
         "python": platform.python_version(),
         "packages": dict(sorted((d.name, d.version) for d in metadata.distributions() if d.metadata and d.name)),
         "machine": {
@@ -59,11 +56,7 @@ def write_sessions(folder: Path, sessions: Sequence[Mapping[str, Any]]) -> None:
 def write_provenance(folder: Path, seed: int, accelerator: Mapping[str, Any], **facts: Any) -> None:
     """Add this session to a run folder's provenance (a resumed run has several), and the code's diff.
 
-    Args:
-        folder: The run folder.
-        seed: The run's seed.
-        accelerator: As for :func:`describe_run`.
-        facts: What else to note about this session, as plain values.
+    The arguments are those of :func:`describe_run` and whatever ``facts`` to note besides, as plain values.
 
     Raises:
         CheckpointError: What earlier sessions noted is damaged.
@@ -74,11 +67,11 @@ def write_provenance(folder: Path, seed: int, accelerator: Mapping[str, Any], **
     # A resumed run may run other code than before: one diff for each session.
     name = DIFF_NAME if len(sessions) == 1 else f"git-{len(sessions)}.diff"
     with whole_file(folder / name) as temporary:
-        temporary.write_bytes(_git(Path(__file__).resolve().parent, "diff", "--binary", "HEAD"))
+        temporary.write_bytes(_git("diff", "--binary", "HEAD"))
 
 
 def read_machines(folder: Path) -> tuple[int, str | None]:
-    """How many sessions a run had, and on which processors and GPUs; None if it does not say.
+    """How many sessions a run had, and on which processors and GPUs, None if it does not say.
 
     Raises:
         UserError: What it says is damaged.
@@ -95,25 +88,23 @@ def _sessions(folder: Path, error: type[UserError]) -> list[Any]:
         return list(read_json(path)["sessions"]) if path.exists() else []
 
 
-def _git(folder: Path, *arguments: str) -> bytes:
+def _git(*arguments: str) -> bytes:
     """Output of a git command on the repository that tracks this code; empty where there is none."""
-
-    def git(*words: str) -> bytes:
-        command = ["git", "-C", str(folder), *words]
-        return subprocess.run(command, check=True, capture_output=True, timeout=20).stdout
-
+    source = Path(__file__).resolve()
+    output = b""
     try:
         # An installed wheel may lie within somebody else's repository, which says nothing about this code.
-        git("ls-files", "--error-unmatch", str(Path(__file__).resolve()))
-        return git(*arguments)
+        for words in (("ls-files", "--error-unmatch", str(source)), arguments):
+            command = ["git", "-C", str(source.parent), *words]
+            output = subprocess.run(command, check=True, capture_output=True, timeout=20).stdout
     except (OSError, subprocess.SubprocessError):
         return b""
+    return output
 
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        found = re.search(r"(?m)^model name\s*:(.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        found = None
+    return found[1].strip() if found else platform.processor()

@@ -11,14 +11,11 @@ FOLDER, INDEX = "samples", "samples.json"
 
 @dataclass(frozen=True)
 class Sample:
-    """A validation photograph and what the codec made of it.
+    """A validation photograph and what the codec made of it, their image files.
 
     Attributes:
-        name: Its name.
         bpp: Estimated bits per pixel.
         psnr: In dB.
-        original: Its image file.
-        decoded: The reconstruction's image file.
         ms_ssim_db: In dB; None where the photograph is too small for it.
     """
 

@@ -31,16 +31,12 @@ def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) 
 def read_config(
     folder: Path, resolve: Sequence[str] | None = None, error: type[UserError] = UserError
 ) -> dict[str, Any]:
-    """A run's config as plain values.
+    """A run's config as plain values: all as they stand, or the keys ``resolve`` resolved.
 
-    Args:
-        folder: The run folder.
-        resolve: Take these keys only, resolved: the others may refer to what exists during a run only. None: all as
-            they stand.
-        error: What to raise.
+    The others may refer to what exists during a run only.
 
     Raises:
-        UserError: It is missing, damaged, or names no model.
+        UserError: It is missing, damaged, or names no model; another class if ``error`` is one.
     """
     path = folder / CONFIG
     with reading(path, "be a run's config", error):
@@ -92,7 +88,7 @@ def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] 
     A setting that only one of the two versions of a class knows is no difference.
 
     Args:
-        config: The config of the session that would continue it.
+        config: That of the session that would continue it.
         folder: The run folder.
         free: Settings and groups that may differ, all others may not; None takes what does not make it another run.
 

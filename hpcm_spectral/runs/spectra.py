@@ -16,16 +16,8 @@ from hpcm_spectral.files import whole_file
 
 FILE = Path("diagnostics", "spectral.npz")
 PER_MOMENT = ("energy", "overlap", "bpp", "mse")
-SHAPES = {
-    "epochs": "T",
-    "scales": "S",
-    "band_edges": "E",
-    "image_energy": "B",
-    "energy": "TSB",
-    "overlap": "TSB",
-    "bpp": "TS",
-    "mse": "TS",
-}
+SHAPES = {"epochs": "T", "scales": "S", "band_edges": "E", "image_energy": "B"}
+SHAPES |= {"energy": "TSB", "overlap": "TSB", "bpp": "TS", "mse": "TS"}
 
 
 @dataclass(frozen=True)
@@ -98,10 +90,7 @@ class SpectralHistory:
 
 
 def read_spectral_history(folder: Path) -> SpectralHistory | None:
-    """Read the diagnostics of a run folder.
-
-    Returns:
-        ``None`` if it holds none.
+    """The diagnostics of a run folder; None if it holds none.
 
     Raises:
         UserError: The file is damaged or something else.

@@ -16,14 +16,10 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def read_summary(folder: Path, *, strict: bool = False) -> dict[str, Any]:
-    """A run's summary; empty if there is none.
-
-    Args:
-        folder: The run folder.
-        strict: Whether a damaged one is an error, or as good as none.
+    """A run's summary; empty if there is none, or if it is damaged, unless ``strict``.
 
     Raises:
-        UserError: It is damaged, which ``strict`` does not allow.
+        UserError: It is damaged and ``strict`` does not allow that.
     """
     path = folder / SUMMARY
     with contextlib.nullcontext() if strict else contextlib.suppress(UserError), reading(path, "describe the run"):

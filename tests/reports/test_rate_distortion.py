@@ -16,8 +16,8 @@ from hpcm_spectral.reports.rate_distortion import (
     read_references,
     reference_names,
     sentences,
-    write_rate_distortion,
 )
+from hpcm_spectral.reports.style import save_figure
 
 OWN = {
     "bpp": [0.15, 0.31, 0.55, 0.9],
@@ -108,8 +108,9 @@ def test_the_picture_names_everything_and_shows_all_of_the_codecs_points(tmp_pat
     references = read_references("kodak")
     own = Curve("mine", OWN)
     comparisons = compare(own, references)
-    path = write_rate_distortion(tmp_path, own, references, comparisons, images="Kodak")
-    assert [p.name for p in tmp_path.iterdir()] == [FIGURE] == [path.name]
+    path = tmp_path / FIGURE
+    save_figure(draw_rate_distortion(own, references, comparisons, images="Kodak"), path)
+    assert [p.name for p in tmp_path.iterdir()] == [FIGURE]
     with Image.open(path) as image:
         assert (image.format, image.width) == ("PNG", 1400)
     figure = draw_rate_distortion(own, references, comparisons, images="Kodak", notes="a note")

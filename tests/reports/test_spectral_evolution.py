@@ -114,12 +114,12 @@ def test_nothing_is_drawn_from_a_folder_with_damaged_diagnostics(run_dir: Path) 
 def test_a_report_shows_the_first_run_of_each_config_that_has_diagnostics_intact(tmp_path: Path) -> None:
     for name, lmbda, seed in (("a0", 0.01, 0), ("a1", 0.01, 1), ("b", 0.02, 0), ("c", 0.03, 0)):
         write_run(tmp_path / name, [5, 4], lmbda=lmbda, seed=seed)
-    groups = compare_runs([str(tmp_path)]).groups
-    assert draw_spectra(groups) is None
+    comparison = compare_runs([str(tmp_path)])
+    assert draw_spectra(comparison) is None
     for name in ("a0", "a1", "b", "c"):
         history([1.0, 2.0]).write(tmp_path / name)
     (tmp_path / "a0/diagnostics/spectral.npz").write_bytes(b"PK")
-    figure = draw_spectra(groups)
+    figure = draw_spectra(comparison)
     assert figure is not None
     words = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert {"a1", "b", "c"} <= words

@@ -2,7 +2,7 @@ import pytest
 from report_folders import phase_rows, training_row, write_rows
 
 from hpcm_spectral.errors import UserError
-from hpcm_spectral.runs.metrics import POWER, read_metrics
+from hpcm_spectral.runs.metrics import INTER_SCALE, POWER, read_metrics
 
 
 def read(folder, rows):
@@ -35,10 +35,10 @@ def test_values_that_are_not_finite_are_left_out_and_counted(tmp_path):
 
 def test_columns_that_a_resumed_run_emptied_are_no_phase_2(tmp_path):
     rows = [training_row(0, 0.0, **{"spectral/delta": "", "spectral/explained_1_2": ""}), training_row(1, 0.5)]
-    assert not read(tmp_path, rows).has_inter_scale
+    assert not read(tmp_path, rows).rows_with(INTER_SCALE).any()
     rows[1]["spectral/explained_1_2"] = float("nan")
     table = read(tmp_path, rows)
-    assert table.has_inter_scale
+    assert table.rows_with(INTER_SCALE).any()
     assert table.left_out("train/loss|spectral/.*") == 1
 
 

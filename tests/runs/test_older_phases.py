@@ -71,7 +71,7 @@ def test_a_stage_of_a_user_s_own_goes_by_its_name(tmp_path: Path) -> None:
 def test_no_phase(tmp_path: Path) -> None:
     assert phases(tmp_path, named((0.0, "baseline"), (0.5, "baseline")), {"phase1": PHASE1}) == {}
     assert phases(tmp_path, [training_row(0, 0.0)]) == {}
-    assert phases_of(tmp_path, {}, None) == []
+    assert phases_of(tmp_path, {}, read_metrics(tmp_path / "none.csv")) == []
 
 
 def test_cutoffs_are_those_that_were_logged_each_at_its_first_epoch(tmp_path: Path) -> None:
@@ -88,5 +88,5 @@ def test_cutoffs_are_those_that_were_logged_each_at_its_first_epoch(tmp_path: Pa
 def test_what_the_run_wrote_itself_comes_first(tmp_path: Path) -> None:
     written = [PhaseRecord("stages.mine", "mine", 1, 2.5, 1.0, 2.5, {"strength": 3})]
     write_phases(tmp_path, written)
-    assert phases_of(tmp_path, {"phase1": PHASE1}, None) == written
+    assert phases_of(tmp_path, {"phase1": PHASE1}, read_metrics(tmp_path / "metrics.csv")) == written
     assert list(phases(tmp_path, phase_rows())) == ["stages.mine"]

@@ -88,9 +88,12 @@ def _reach(runs: Sequence[ComparedRun], curve: pd.Series, base: Group | None, fa
     reached = {**final, "epochs": epochs, "speed_up": facts["baseline_epochs"] / epochs}
     if reason := _without_time(runs, base):
         return {**reached, "note": reason}
-    seconds = epochs * _seconds_per_epoch(runs)
-    time_speed_up = facts["baseline_epochs"] * _seconds_per_epoch(base.finished) / seconds
-    return {**reached, "seconds": seconds, "time_speed_up": time_speed_up}
+    seconds, of_base = (
+        statistics.fmean(run.seconds / run.epochs for run in own if run.seconds and run.epochs)
+        for own in (runs, base.finished)
+    )
+    times = {"seconds": epochs * seconds, "time_speed_up": facts["baseline_epochs"] * of_base / (epochs * seconds)}
+    return {**reached, **times}
 
 
 def _without_time(runs: Sequence[ComparedRun], base: Group) -> str:
@@ -102,7 +105,3 @@ def _without_time(runs: Sequence[ComparedRun], base: Group) -> str:
     if any(run.sessions > 1 for run in involved):
         return "resumed" if any(run.sessions > 1 for run in runs) else "baseline resumed"
     return "other machine" if len({run.machine for run in involved}) > 1 else ""
-
-
-def _seconds_per_epoch(runs: Sequence[ComparedRun]) -> float:
-    return statistics.fmean(run.seconds / run.epochs for run in runs if run.seconds and run.epochs)

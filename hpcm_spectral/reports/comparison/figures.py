@@ -1,6 +1,8 @@
 """The pictures of a report: curves of all runs against epochs, their spectra, their rate and distortion."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports.comparison.compare import RunComparison
 from hpcm_spectral.reports.comparison.groups import Group
-from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve
 from hpcm_spectral.reports.comparison.runs import BPP, LOSS, MS_SSIM, PSNR, ComparedRun
 from hpcm_spectral.reports.lines import draw, log_if_wide
 from hpcm_spectral.reports.rate_distortion import MS_SSIM_DB, PSNR_RGB
@@ -46,7 +47,7 @@ class RunPicture(NamedTuple):
 
 
 def draw_runs(
-    groups: Sequence[Group],
+    comparison: RunComparison,
     series: Callable[[ComparedRun], pd.Series],
     *,
     title: str,
@@ -55,6 +56,7 @@ def draw_runs(
     **more: Any,
 ) -> Figure | None:
     """A series of every run, perhaps an empty one, against epochs; runs of a group share a style. None if all are."""
+    groups = comparison.groups
     found = {index: [series(run) for run in group.runs] for index, group in enumerate(groups)}
     found = {index: own for index, own in found.items() if any(len(one) for one in own)}
     if not found:
@@ -71,26 +73,24 @@ def draw_runs(
     return figure
 
 
-def draw_spectra(groups: Sequence[Group]) -> Figure | None:
+def draw_spectra(comparison: RunComparison) -> Figure | None:
     """Heat maps of the first run of each config that had diagnostics, of eight at most; None if none had."""
-    histories: dict[str, SpectralHistory] = {}
-    for group in groups:
-        for run in group.runs:
-            try:
-                history = read_spectral_history(run.path)
-            except UserError:
-                continue  # a damaged file is no reason to leave the run's other figures out
-            if history is not None:
-                histories[run.name] = history
-                break
-        if len(histories) == MOST_SPECTRA:
-            break
-    return draw_heat_maps(histories) if histories else None
+    histories = list(filter(None, map(_first_history, comparison.groups)))[:MOST_SPECTRA]
+    return draw_heat_maps(dict(histories)) if histories else None
 
 
-def draw_curves(curves: Sequence[LambdaCurve], key: str, *, title: str) -> Figure | None:
+def _first_history(group: Group) -> tuple[str, SpectralHistory] | None:
+    for run in group.runs:
+        # A damaged file is no reason to leave the run's other figures out.
+        with contextlib.suppress(UserError):
+            if history := read_spectral_history(run.path):
+                return run.name, history
+    return None
+
+
+def draw_curves(comparison: RunComparison, key: str, *, title: str) -> Figure | None:
     """A quality in dB, by its name in `LambdaCurve.curve`, against estimated rates; None if no curve has it."""
-    drawn = {index: curve.curve for index, curve in enumerate(curves) if key in curve.curve.results}
+    drawn = {index: curve.curve for index, curve in enumerate(comparison.curves) if key in curve.curve.results}
     if not drawn:
         return None
     labels = {index: curve.label for index, curve in drawn.items()}
@@ -124,24 +124,14 @@ def _style(index: int) -> dict[str, Any]:
 
 def _rate(name: str, key: str, quality: str) -> RunPicture:
     words = "a point per lambda, each run at its least loss, mean of seeds."
-    caption = f"{quality} over estimated bits per pixel: {words}"
-    return RunPicture(RATE_SECTION, name, caption, lambda c: draw_curves(c.curves, key, title=f"{quality} over rate"))
+    draw = partial(draw_curves, key=key, title=f"{quality} over rate")
+    return RunPicture(RATE_SECTION, name, f"{quality} over estimated bits per pixel: {words}", draw)
 
 
 def _validated(name: str, measure: str, words: str, title: str, y: str, *, may_be_log: bool = False) -> RunPicture:
-    """The picture of a measure of every validation."""
     caption = f"{words} of every validation, not smoothed. One style per config, its seeds share it."
-
-    def draw_it(comparison: RunComparison) -> Figure | None:
-        return draw_runs(
-            comparison.groups,
-            lambda run: run.validation(measure),
-            title=f"Validation {title}",
-            y=y,
-            may_be_log=may_be_log,
-        )
-
-    return RunPicture("Curves", name, caption, draw_it)
+    series: dict[str, Any] = {"series": lambda run: run.validation(measure), "may_be_log": may_be_log}
+    return RunPicture("Curves", name, caption, partial(draw_runs, title=f"Validation {title}", y=y, **series))
 
 
 PICTURES = (
@@ -156,13 +146,13 @@ PICTURES = (
         "tau",
         "Cutoff of phase 1 while it acts; runs without phase 1 have none.",
         # A cutoff holds until the next one is logged.
-        lambda c: draw_runs(c.groups, lambda run: run.tau, title="Cutoff τ of phase 1", y="τ", drawstyle="steps-post"),
+        partial(draw_runs, series=lambda run: run.tau, title="Cutoff τ of phase 1", y="τ", drawstyle="steps-post"),
     ),
     RunPicture(
         "Spectra",
         "spectra",
         "What each scale explains, over epochs: the first run of each config with diagnostics=spectral, eight at most.",
-        lambda c: draw_spectra(c.groups),
+        draw_spectra,
         wide=True,
     ),
 )

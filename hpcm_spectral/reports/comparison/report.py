@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -79,7 +78,15 @@ def write_report(folder: Path, comparison: RunComparison, when: datetime) -> lis
     pictures = _pictures(comparison)
     files: dict[str, str | bytes] = {name: t.to_csv(index=False, lineterminator="\n") for name, t in tables.items()}
     files |= {f"{one.name}.png": one.png for drawn in pictures.values() for one in drawn}
-    content = _content(comparison, tables, when, pictures)
+    content = {
+        **vars(comparison),
+        "when": when,
+        "pictures": {section: drawn for section, drawn in pictures.items() if section != RATE_SECTION},
+        "rate_pictures": pictures.get(RATE_SECTION, []),
+        "bd_rates": [f"{c.label}: {text}" for c in comparison.curves for text in sentences(comparison.bd_rates(c))],
+        "seeds": comparison.configs["final_seeds_n"].tolist(),
+        **readable_tables(comparison, tables),
+    }
     files |= {MARKDOWN: _render("markdown", content), PAGE: _render("html", content)}
     try:
         _put(files, folder)
@@ -102,24 +109,6 @@ def _pictures(comparison: RunComparison) -> dict[str, list[Picture]]:
             picture = Picture(item.name, item.caption, item.wide, content.getvalue())
             pictures.setdefault(item.section, []).append(picture)
     return pictures
-
-
-def _content(
-    comparison: RunComparison,
-    tables: Mapping[str, pd.DataFrame],
-    when: datetime,
-    pictures: Mapping[str, list[Picture]],
-) -> dict[str, Any]:
-    """What the templates ask for."""
-    return {
-        **vars(comparison),
-        "when": when,
-        "pictures": {section: drawn for section, drawn in pictures.items() if section != RATE_SECTION},
-        "rate_pictures": pictures.get(RATE_SECTION, []),
-        "bd_rates": [f"{c.label}: {text}" for c in comparison.curves for text in sentences(comparison.bd_rates(c))],
-        "seeds": comparison.configs["final_seeds_n"].tolist(),
-        **readable_tables(comparison, tables),
-    }
 
 
 def _put(files: Mapping[str, str | bytes], folder: Path) -> None:
