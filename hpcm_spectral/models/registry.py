@@ -37,7 +37,7 @@ class Family:
         raise NotImplementedError
 
     def outline(self, name: str, arguments: Mapping[str, Any]) -> Codec:
-        """A codec with the names and shapes of its weights, whatever these are; cheaper than a whole one if possible."""
+        """A codec with the names and shapes of its weights, whatever these are; cheaper than a whole one if it can."""
         return self.build(name, arguments)
 
     def check_arguments(self, given: Mapping[str, Any], shapes: Shapes, owner: str) -> dict[str, Any]:
