@@ -5,11 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from hpcm_spectral.cli.entry import config_folder
+from hpcm_spectral.config import plain
+from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.evaluation.files import read_hpcm
 from hpcm_spectral.models import load_codec
+from hpcm_spectral.runs.saved_config import check_same_run
+from hpcm_spectral.sweeps.jobs import FREE_IN_SWEEPS
 
 FOLDER = Path(__file__).parent / "golden/version1"
 
@@ -49,3 +56,14 @@ def test_its_phases_are_found_in_its_rows(tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(FOLDER, run)
     assert {path.name for path in write_run_figures(run)} >= {"curves.png", "spectrum.png"}
+
+
+def test_its_config_is_that_of_the_same_command_today() -> None:
+    """So that a sweep of then goes on: its optimizer was one recipe, which is two groups now."""
+    overrides = (FOLDER / "overrides.txt").read_text().splitlines()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = plain(compose("train", overrides=overrides))
+    check_same_run(config, FOLDER, FREE_IN_SWEEPS)
+    config["lr_scheduler"]["milestones"] = [0.5, 0.6, 0.7]
+    with pytest.raises(ConfigError, match="lr_scheduler.milestones must stay"):
+        check_same_run(config, FOLDER, FREE_IN_SWEEPS)

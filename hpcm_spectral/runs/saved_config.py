@@ -98,7 +98,7 @@ def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] 
     """
     if not (folder / CONFIG).exists():
         return
-    old, new = flatten(read_config(folder, error=CheckpointError)), flatten(dict(config))
+    old, new = flatten(_as_today(read_config(folder, error=CheckpointError))), flatten(dict(config))
     for key in sorted(old.keys() | new.keys()):
         group = key.split(".")[0]
         fixed = group in FIXED if free is None else not {key, group} & set(free)
@@ -107,6 +107,18 @@ def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] 
                 f"{key} must stay {_shown(old, key)} to continue the run in {folder}, got {_shown(new, key)}; start a "
                 "new run to change it."
             )
+
+
+def _as_today(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config in which what was one recipe before runs kept a phases.json is an optimizer and a schedule."""
+    recipe = config.get("optimizer")
+    if not isinstance(recipe, Mapping) or recipe.get("_target_") != "hpcm_spectral.training.AdamRecipe":
+        return dict(config)
+    drops = {key: recipe.get(key) for key in ("milestones", "factors")}
+    drops |= {"max_epochs": config["trainer"]["max_epochs"], "interval": "epoch", "monitor": None}
+    optimizer = {"_target_": "torch.optim.Adam", "lr": recipe.get("lr"), "betas": recipe.get("betas")}
+    schedule = {"_target_": "hpcm_spectral.training.published_drops", **drops}
+    return {**config, "optimizer": optimizer, "lr_scheduler": schedule}
 
 
 def _known_to_one_only(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
