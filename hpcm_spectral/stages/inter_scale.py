@@ -80,8 +80,7 @@ class InterScaleRegularizer(PenaltyStage):
         divergence_limit: float = 1000.0,
     ) -> None:
         _check_number("start_epoch", start_epoch)
-        if end_epoch is not None:
-            _check_number("end_epoch", end_epoch)
+        _check_number("end_epoch", end_epoch)
         super().__init__(start_epoch, end_epoch)
         _check_number("delta", delta, most=1e6)
         _check_number("ramp_epochs", ramp_epochs)
@@ -265,7 +264,7 @@ class InterScaleRegularizer(PenaltyStage):
             )
 
 
-def _check_number(name: str, value: float, most: float = math.inf) -> None:
-    if not 0 <= value <= most or value == math.inf:
+def _check_number(name: str, value: float | None, most: float = math.inf) -> None:
+    if value is not None and (not 0 <= value <= most or value == math.inf):
         up_to = "on" if most == math.inf else f"to {most:g}"
         raise SettingError(name, f"must be a number from 0 {up_to}, got {value}.")
