@@ -40,8 +40,9 @@ from hpcm_spectral.training import (
     count_parameters,
     validate_once,
 )
-from hpcm_spectral.training.callbacks import LogPhase, ResourceMeter, progress_display
+from hpcm_spectral.training.callbacks import LogPhase, progress_display
 from hpcm_spectral.training.limits import check_limits, check_trainer
+from hpcm_spectral.training.resources import ResourceMeter
 
 MAX_LOG_INTERVAL = 50
 # How classes of others say that a setting does not fit.
@@ -78,18 +79,21 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
     stages = build_stages(settings)
     own = {name: build_node(node, f"callbacks.{name}", Callback) for name, node in settings.callbacks.items()}
     data, module = build_data_and_module(settings, stages)
-    max_epochs, steps, images = settings.trainer["max_epochs"], len(data.train_dataloader()), len(data.val_names)
-    check_limits(settings.trainer, steps, images)
-    module.recipe.scheduler(module.recipe.optimizer(module.parameter_groups()), total_steps=max_epochs * steps)
-    announce(stages, max_epochs)
+    photographs, steps = data.val_dataloader().dataset, len(data.train_dataloader())
+    epochs = settings.trainer["max_epochs"]
+    check_limits(settings.trainer, steps, len(data.val_names))
+    module.recipe.scheduler(module.recipe.optimizer(module.parameter_groups()), total_steps=epochs * steps)
+    announce(stages, epochs)
 
     kept = not settings.trainer.get("fast_dev_run")
-    csv = RunCsvLogger(folder)
-    meter = ResourceMeter()
-    diagnostics = build_diagnostics(settings, folder, data, module) if kept and settings.diagnostics else None
+    csv, meter, diagnostics = RunCsvLogger(folder), ResourceMeter(), None
+    if kept and settings.diagnostics:
+        draw = partial(write_spectral_evolution, folder)
+        supplied = {"folder": folder, "codec": module.codec, "photographs": photographs, "draw": draw}
+        diagnostics = build_node(settings.diagnostics, "diagnostics", SpectralDiagnostics, **supplied)
     monitors = {"lr_scheduler.monitor": module.recipe.monitor}
     monitors |= {f"callbacks.{name}.monitor": c.monitor for name, c in own.items() if isinstance(c, EarlyStopping)}
-    validate_once(module, data.val_dataloader().dataset[0], monitors, partial=diagnostics is not None)
+    validate_once(module, photographs[0], monitors, partial=diagnostics is not None)
     trainer = build_trainer(
         settings.trainer,
         module.stages,
@@ -117,11 +121,7 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
 def build_data_and_module(
     settings: RunSettings, stages: Mapping[str, Stage] | None = None
 ) -> tuple[ImageDataModule, CodecModule]:
-    """The images, and the codec with its loss, its recipe and its stages, which are built if they are not given.
-
-    Raises:
-        UserError: A value is out of its range, or the data cannot be used.
-    """
+    """The images, and the codec with its loss, its recipe and its stages, which are built if they are not given."""
     stages = build_stages(settings) if stages is None else stages
     loss = build_node(settings.loss, "loss", RateDistortionLoss)
     recipe = build_recipe(settings)
@@ -169,11 +169,7 @@ def build_node(node: Mapping[str, Any], key: str, kind: type[Any] = object, **su
 
 
 def build_stages(settings: RunSettings) -> dict[str, Stage]:
-    """The stages that are on, by the keys of their settings, in the order in which they act.
-
-    Raises:
-        ConfigError: A stage is none, or refuses a value.
-    """
+    """The stages that are on, by the keys of their settings, in the order in which they act."""
     # phase1.schedule is a copy of the schedule; building that first names it in its own errors.
     build_node(settings.schedule, "schedule", TauSchedule)
     nodes = {"phase1": settings.phase1, "phase2": settings.phase2}
@@ -182,11 +178,7 @@ def build_stages(settings: RunSettings) -> dict[str, Stage]:
 
 
 def build_recipe(settings: RunSettings) -> Recipe:
-    """The optimizer and its schedule, which both wait for parameters.
-
-    Raises:
-        ConfigError: A class refuses a value.
-    """
+    """The optimizer and its schedule, which both wait for parameters."""
     optimizer = build_node(settings.optimizer, "optimizer", _partial_=True)
     if not settings.lr_scheduler:
         return Recipe(optimizer)
@@ -198,11 +190,7 @@ def build_recipe(settings: RunSettings) -> Recipe:
 
 
 def prepare_stages(stages: Mapping[str, Stage], codec: Codec, crop_size: int, seed: int) -> None:
-    """Show the codec's latents to the stages that use them, without drawing from the run's random numbers.
-
-    Raises:
-        ConfigError: The latents do not fit a stage's settings.
-    """
+    """Show the codec's latents to the stages that use them, without drawing from the run's random numbers."""
     prepared = {key: stage for key, stage in stages.items() if isinstance(stage, PenaltyStage)}
     if not prepared:
         return
@@ -218,11 +206,7 @@ def prepare_stages(stages: Mapping[str, Stage], codec: Codec, crop_size: int, se
 
 
 def check_crops(crop_size: int, multiple: int) -> None:
-    """Training should not see padding.
-
-    Raises:
-        ConfigError: The codec would pad the crops.
-    """
+    """Training should not see padding."""
     if crop_size < 1 or crop_size % multiple:
         below = max(multiple, crop_size // multiple * multiple)
         raise ConfigError(
@@ -231,26 +215,8 @@ def check_crops(crop_size: int, multiple: int) -> None:
         )
 
 
-def build_diagnostics(
-    settings: RunSettings, folder: Path, data: ImageDataModule, module: CodecModule
-) -> SpectralDiagnostics:
-    """The spectral diagnostics on the validation photographs.
-
-    Raises:
-        UserError: A value is out of its range, or the folder's diagnostics are others.
-    """
-    draw = partial(write_spectral_evolution, folder)
-    photographs = data.val_dataloader().dataset
-    supplied = {"folder": folder, "codec": module.codec, "photographs": photographs, "draw": draw}
-    return build_node(settings.diagnostics, "diagnostics", SpectralDiagnostics, **supplied)
-
-
 def build_trainer(node: Mapping[str, Any], stages: Iterable[Any], steps: int, **supplied: Any) -> pl.Trainer:
-    """Lightning's Trainer, with a strategy that fits the stages.
-
-    Raises:
-        ConfigError: The settings do not fit the machine.
-    """
+    """Lightning's Trainer, with a strategy that fits the stages."""
     node = dict(node)
     if node.get("log_every_n_steps") is None:
         node["log_every_n_steps"] = min(MAX_LOG_INTERVAL, max(1, steps // 10))
@@ -264,11 +230,7 @@ def build_trainer(node: Mapping[str, Any], stages: Iterable[Any], steps: int, **
 
 
 def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:
-    """The loggers beside the CSV file, writing into the run folder; a resumed run keeps its identity there.
-
-    Raises:
-        ConfigError: A value does not fit, or a package is missing.
-    """
+    """The loggers beside the CSV file, writing into the run folder; a resumed run keeps its identity there."""
     loggers = []
     for name, node in settings.logger.items():
         key, cls, supplied = f"logger.{name}", get_object(node[TARGET]), {}
@@ -281,18 +243,13 @@ def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:
             )
         if cls is WandbLogger:
             node = {**node, "name": node.get("name") or folder.name}
-            supplied |= {"id": _wandb_id(folder), "resume": "allow"}
+            kept = folder / "wandb_id.txt"  # the same W&B run in every session
+            if not kept.exists():
+                write_text(kept, uuid.uuid4().hex[:8] + "\n")
+            supplied |= {"id": kept.read_text(encoding="utf-8").strip(), "resume": "allow"}
         logger = build_node(node, key, Logger, **supplied)
         if cls is WandbLogger:
             # Lightning passes on an option that W&B no longer knows and warns of.
             logger._wandb_init.pop("anonymous", None)
         loggers.append(logger)
     return loggers
-
-
-def _wandb_id(folder: Path) -> str:
-    """The W&B run that this run folder belongs to, the same for every session."""
-    path = folder / "wandb_id.txt"
-    if not path.exists():
-        write_text(path, uuid.uuid4().hex[:8] + "\n")
-    return path.read_text(encoding="utf-8").strip()

@@ -31,20 +31,22 @@ _EXPECTED = {
 }
 
 
-class SweepSettings(BaseModel):
-    """How a sweep is named and what it does with runs that exist."""
+class StrictSettings(BaseModel):
+    """Settings of the program itself: known keys only, no type turned into another."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class SweepSettings(StrictSettings):
+    """How a sweep is named and what it does with runs that exist."""
 
     name: str | None = None
     on_existing: Literal["skip", "resume", "restart"] = "resume"
     trial: int | None = None
 
 
-class RunSettings(BaseModel):
+class RunSettings(StrictSettings):
     """The top level of a training config; each group is checked against its own class."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     model: dict[str, Any]
     schedule: dict[str, Any]
@@ -89,10 +91,8 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class ScheduleSettings(BaseModel):
+class ScheduleSettings(StrictSettings):
     """What is the program's own among the settings of ``lr_scheduler``."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     interval: Literal["epoch", "step"] = "epoch"
     monitor: str | None = None
@@ -178,10 +178,7 @@ def split_schedule(node: Mapping[str, Any]) -> tuple[ScheduleSettings, dict[str,
 def check_node(node: Mapping[str, Any], key: str, supplied: Sequence[str] = ()) -> None:
     """Check the settings of one class against its signature, and those of the classes within them.
 
-    Args:
-        node: Settings with a ``_target_``.
-        key: Where they stand in the config.
-        supplied: Arguments that are not the user's to set; the first one is none of theirs in FIRST_SUPPLIED.
+    ``supplied`` are arguments that are not the user's to set; in FIRST_SUPPLIED the class's first one is another.
 
     Raises:
         ConfigError: The class cannot be imported, or a key or type does not fit it.
@@ -238,7 +235,10 @@ def constructor_parameters(cls: Any) -> tuple[dict[str, inspect.Parameter], bool
     for function in functions:
         if function is object.__init__:
             break
-        hints = _hints(function)
+        try:
+            hints = get_type_hints(function)
+        except (NameError, TypeError):
+            hints = {}
         parameters = list(inspect.signature(function).parameters.values())[int(is_class) :]
         for parameter in parameters:
             if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
@@ -259,13 +259,6 @@ def _takes_tuple(annotation: Any) -> bool:
     return tuple in kinds and not kinds & {list, Sequence}
 
 
-def _hints(function: Any) -> dict[str, Any]:
-    try:
-        return get_type_hints(function)
-    except (NameError, TypeError):
-        return {}
-
-
 def _unknown(key: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(key, list(known), n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}."
@@ -274,16 +267,15 @@ def _unknown(key: str, known: Iterable[str]) -> str:
 
 def _describe(error: ValidationError, prefix: str) -> str:
     """The first problem that pydantic found, as one sentence."""
-    problems = error.errors()
-    name = str(problems[0]["loc"][0])
-    same = [problem for problem in problems if str(problem["loc"][0]) == name]
-    key = prefix + name.removeprefix("field_")
-    places = [part for part in same[0]["loc"][1:] if isinstance(part, int)]
-    key += "".join(f"[{place}]" for place in places[:1])
-    if same[0]["type"] == "missing":
+    first, *others = error.errors()
+    name = str(first["loc"][0])
+    same = [first, *(problem for problem in others if str(problem["loc"][0]) == name)]
+    place = next((f"[{part}]" for part in first["loc"][1:] if isinstance(part, int)), "")
+    key = prefix + name.removeprefix("field_") + place
+    if first["type"] == "missing":
         return f"{key} is required, got nothing; set {key}=VALUE."
     fits = list(dict.fromkeys(filter(None, (_expectation(dict(problem)) for problem in same))))
-    return f"{key} must be {' or '.join(fits) or 'of another type'}, got {_as_yaml(same[0]['input'])}."
+    return f"{key} must be {' or '.join(fits) or 'of another type'}, got {_as_yaml(first['input'])}."
 
 
 def _as_yaml(value: Any) -> str:

@@ -1,6 +1,6 @@
 """Bringing a finer latent to the size and the channels of the coarser one."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,8 +11,6 @@ from hpcm_spectral.ops import dwt_2d, wavelet_basis
 
 Downsample = Literal["dwt", "strided_conv", "average"]
 Subbands = Literal["all", "ll"]
-DOWNSAMPLES: tuple[Downsample, ...] = get_args(Downsample)
-SUBBANDS: tuple[Subbands, ...] = get_args(Subbands)
 
 
 class Aligner(nn.Module):

@@ -2,7 +2,7 @@
 
 import math
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from hpcm_spectral.stages.base import InputStage, Numbers
 Mask = Literal["soft", "hard", "soft_identity"]
 Target = Literal["truncated", "original"]
 MOMENTS = 4
-MASKS: tuple[Mask, ...] = ("soft", "hard", "soft_identity")
+MASKS: tuple[Mask, ...] = get_args(Mask)
 
 
 def cutoff(mask: Mask, tau: float, tau_final: float) -> float:
@@ -137,7 +137,7 @@ class SpectralTruncation(InputStage):
         super().__init__(start_epoch=0, end_epoch=schedule.num_epochs)
         if mask not in MASKS:
             raise SettingError("mask", f"must be one of {', '.join(MASKS)}, got {mask!r}.")
-        if target not in ("truncated", "original"):
+        if target not in get_args(Target):
             raise SettingError("target", f"must be truncated or original, got {target!r}.")
         if mask == "soft_identity" and schedule.tau_init == schedule.tau_final:
             raise SettingError(

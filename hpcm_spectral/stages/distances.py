@@ -1,12 +1,11 @@
 """How far a prediction is from a latent, as the formula says or as a bounded share."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 
 Distance = Literal["l2", "l1", "cosine"]
-DISTANCES: tuple[Distance, ...] = get_args(Distance)
 # Mean square below which a latent counts as silent. Latents are measured in quantisation steps.
 POWER_FLOOR = 1e-6
 

@@ -10,9 +10,9 @@ from torch import nn
 
 from hpcm_spectral.codec import ScaleLatent
 from hpcm_spectral.errors import SettingError, UserError
-from hpcm_spectral.stages.aligner import DOWNSAMPLES, SUBBANDS, Aligner, Downsample, Subbands
+from hpcm_spectral.stages.aligner import Aligner, Downsample, Subbands
 from hpcm_spectral.stages.base import Numbers, PenaltyStage
-from hpcm_spectral.stages.distances import DISTANCES, Distance, mean_distance, unexplained
+from hpcm_spectral.stages.distances import Distance, mean_distance, unexplained
 
 Normalize = Literal["power", "none"]
 AlignerRole = Literal["adversarial", "joint", "frozen"]
@@ -80,8 +80,7 @@ class InterScaleRegularizer(PenaltyStage):
         divergence_limit: float = 1000.0,
     ) -> None:
         _check_number("start_epoch", start_epoch)
-        if end_epoch is not None:
-            _check_number("end_epoch", end_epoch)
+        _check_number("end_epoch", end_epoch)
         super().__init__(start_epoch, end_epoch)
         _check_number("delta", delta, most=1e6)
         _check_number("ramp_epochs", ramp_epochs)
@@ -90,16 +89,16 @@ class InterScaleRegularizer(PenaltyStage):
                 "ramp_epochs",
                 f"must end before end_epoch ({end_epoch:g}), got {ramp_epochs:g} from epoch {start_epoch:g} on.",
             )
-        for name, value, known in (
-            ("downsample", downsample, DOWNSAMPLES),
-            ("subbands", subbands, SUBBANDS),
-            ("distance", distance, DISTANCES),
-            ("normalize", normalize, get_args(Normalize)),
-            ("aligner", aligner, get_args(AlignerRole)),
-            ("latents", latents, get_args(LatentKind)),
+        for name, value, kind in (
+            ("downsample", downsample, Downsample),
+            ("subbands", subbands, Subbands),
+            ("distance", distance, Distance),
+            ("normalize", normalize, Normalize),
+            ("aligner", aligner, AlignerRole),
+            ("latents", latents, LatentKind),
         ):
-            if value not in known:
-                raise SettingError(name, f"must be one of {', '.join(known)}, got {value!r}.")
+            if value not in get_args(kind):
+                raise SettingError(name, f"must be one of {', '.join(get_args(kind))}, got {value!r}.")
         if lr is not None and not 0 < lr < math.inf:
             raise SettingError("lr", f"must be a number above 0, or null for the codec's, got {lr}.")
         if not 0 < divergence_limit < math.inf:
@@ -150,10 +149,7 @@ class InterScaleRegularizer(PenaltyStage):
         return {"kind": "inter_scale", "delta": self.delta, "ramp_epochs": self.ramp_epochs, "pairs": pairs}
 
     def prepare(self, latents: Sequence[ScaleLatent]) -> None:
-        """Make an aligner for each pair.
-
-        Args:
-            latents: Latents of one image, coarsest first.
+        """Make an aligner for each pair of adjacent latents, which come coarsest first.
 
         Raises:
             SettingError: ``pairs`` names one that the codec does not have.
@@ -268,7 +264,7 @@ class InterScaleRegularizer(PenaltyStage):
             )
 
 
-def _check_number(name: str, value: float, most: float = math.inf) -> None:
-    if not 0 <= value <= most or value == math.inf:
+def _check_number(name: str, value: float | None, most: float = math.inf) -> None:
+    if value is not None and (not 0 <= value <= most or value == math.inf):
         up_to = "on" if most == math.inf else f"to {most:g}"
         raise SettingError(name, f"must be a number from 0 {up_to}, got {value}.")

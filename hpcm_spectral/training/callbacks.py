@@ -1,4 +1,4 @@
-"""What happens around the steps: the phase in the logs, a progress display, time and memory."""
+"""What is shown and logged of the steps: the phase in the logs, a progress bar, a line per epoch."""
 
 import logging
 import sys
@@ -6,13 +6,11 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import WandbLogger
 
 from hpcm_spectral.training.csv_logger import RunCsvLogger
 from hpcm_spectral.training.module import CodecModule
-from hpcm_spectral.training.resources import forget_peak_memory, peak_memory_mib
 
 log = logging.getLogger(__name__)
 SHOWN = {"loss": "train/rd_loss", "bpp": "train/bpp_loss", "psnr": "train/psnr"}
@@ -36,9 +34,7 @@ class LogPhase(Callback):
         # Lightning numbers rows by batches, not by optimizer steps.
         self.csv.forget_from(trainer.fit_loop.epoch_loop._batches_that_stepped)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any) -> None:
         """Log the phase and the stages' numbers beside the other metrics of the step."""
         assert isinstance(pl_module, CodecModule)
         assert pl_module.latest is not None
@@ -107,47 +103,3 @@ class EpochLines(Callback):
 def progress_display() -> list[Callback]:
     """A line per epoch, and a progress bar on a terminal."""
     return [EpochLines(), *([Bar(refresh_rate=10)] if sys.stderr.isatty() else [])]
-
-
-class ResourceMeter(Callback):
-    """Measures seconds per step and peak memory.
-
-    Attributes:
-        step_seconds: Time of each training step, data loading included, the first (which warms up) apart.
-        first_step_seconds: Time of the first step.
-    """
-
-    def __init__(self) -> None:
-        self.step_seconds: list[float] = []
-        self.first_step_seconds: float | None = None
-        self._last: float | None = None
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget the peak of an earlier job of a sweep in this process."""
-        forget_peak_memory()
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock after what happens between epochs."""
-        self._last = time.monotonic()
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Take the time."""
-        now = time.monotonic()
-        if self._last is not None:
-            if self.first_step_seconds is None:
-                self.first_step_seconds = now - self._last
-            else:
-                self.step_seconds.append(now - self._last)
-        self._last = now
-
-    def summary(self) -> dict[str, float]:
-        """Mean seconds per step and the peak memory of this process (and of the GPU) in MiB."""
-        times = self.step_seconds or ([self.first_step_seconds] if self.first_step_seconds is not None else [])
-        values = {"peak_memory_mib": peak_memory_mib()}
-        if times:
-            values["seconds_per_step"] = sum(times) / len(times)
-        if torch.cuda.is_available():
-            values["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        return values

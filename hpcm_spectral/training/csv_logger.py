@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
 from hpcm_spectral.runs.metrics import MetricsWriter
@@ -35,12 +34,6 @@ class RunCsvLogger(Logger):
         """Lightning's version of the run; there is one per folder."""
         return ""
 
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> MetricsWriter:
-        """What Lightning hands to users who want the logger itself."""
-        return self._writer
-
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: the run folder holds the config."""
@@ -55,11 +48,6 @@ class RunCsvLogger(Logger):
     def save(self) -> None:
         """Write what has been logged so far."""
         self._writer.flush()
-
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
-        """Write the last row."""
-        self.save()
 
     @rank_zero_only
     def forget_from(self, step: int) -> None:

@@ -9,11 +9,7 @@ HALF = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float1
 
 
 def check_trainer(node: Mapping[str, Any]) -> None:
-    """Refuse numbers that no training can have.
-
-    Raises:
-        ConfigError: A number is out of its range.
-    """
+    """Refuse numbers that no training can have, as a ConfigError."""
     max_epochs = node.get("max_epochs")
     if not isinstance(max_epochs, int) or not 1 <= max_epochs <= 10**9:
         raise ConfigError(f"trainer.max_epochs must be a whole number from 1 to 10^9, got {max_epochs!r}.")
@@ -30,16 +26,7 @@ def check_trainer(node: Mapping[str, Any]) -> None:
 
 
 def check_limits(node: Mapping[str, Any], batches: int, images: int) -> None:
-    """Refuse limits that leave nothing, or no validation where one is due.
-
-    Args:
-        node: The settings of the Trainer.
-        batches: Training batches per epoch.
-        images: Validation images.
-
-    Raises:
-        ConfigError: A limit does not fit the data.
-    """
+    """Refuse limits that leave none of an epoch's batches or of the validation images, as a ConfigError."""
     if node.get("limit_train_batches") == 0:
         raise ConfigError("trainer.limit_train_batches must leave at least one step to train, got 0.")
     counts = {"limit_train_batches": batches, "limit_val_batches": images, "overfit_batches": min(batches, images)}

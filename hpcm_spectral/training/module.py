@@ -150,8 +150,6 @@ class CodecModule(pl.LightningModule):
             if min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
                 metrics["ms_ssim_db"] = ms_ssim_db(batch, out["x_hat"])
             each.append(metrics)
-        if len(each) == 1:
-            return each[0]
         return {key: torch.stack([metrics[key] for metrics in each]).mean(0) for key in each[0]}
 
     def _rate_distortion(
@@ -285,11 +283,7 @@ class CodecModule(pl.LightningModule):
 
 
 def _value_and_numbers(stage: Stage, returned: Any) -> tuple[Any, Mapping[str, Any]]:
-    """What a stage's forward has returned, which a user may have written.
-
-    Raises:
-        UserError: It is something else.
-    """
+    """What a stage's forward has returned, which a user may have written."""
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], Mapping):
         raise UserError(
             f"{stage.phase} must return its value and its numbers by their keys, got {type(returned).__name__}; return "

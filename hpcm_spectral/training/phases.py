@@ -53,9 +53,7 @@ class PhaseRecorder(Callback):
             self.records.append(replace(planned, began=began, ended=ended, description=stage.describe()))
         self._write(trainer)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any) -> None:
         """Note what has begun or ended with this step."""
         assert isinstance(pl_module, CodecModule)
         assert pl_module.latest is not None
@@ -76,29 +74,20 @@ class PhaseRecorder(Callback):
 
 def announce(stages: Mapping[str, Stage], max_epochs: int) -> None:
     """Say when each stage will act, and warn of windows that training does not reach."""
+    ends = f"training ends at epoch {max_epochs} (trainer.max_epochs)"
     for stage in stages.values():
+        start, phase = f"epoch {stage.start_epoch:g}", stage.phase
         end = "the end" if stage.end_epoch is None else f"epoch {stage.end_epoch:g}"
         if stage.start_epoch >= max_epochs:
-            log.warning(
-                "%s starts at epoch %g and training ends at epoch %d (trainer.max_epochs): it never acts.",
-                stage.phase,
-                stage.start_epoch,
-                max_epochs,
-            )
+            log.warning("%s starts at %s and %s: it never acts.", phase, start, ends)
         else:
             own = count_parameters(stage)
             parameters = f", with {own:,} training-only parameters" if own else ""
             remark = f", and {stage.remark}" if stage.remark else ""
-            start = f"{stage.phase} acts from epoch {stage.start_epoch:g} to {end} of {max_epochs}"
-            log.info("%s%s%s", start, parameters, remark)
+            log.info("%s acts from %s to %s of %d%s%s", phase, start, end, max_epochs, parameters, remark)
             if stage.full_from > max_epochs:
                 log.warning(
-                    "%s reaches its full weight at epoch %g, after the end of training.", stage.phase, stage.full_from
+                    "%s reaches its full weight at epoch %g, after the end of training.", phase, stage.full_from
                 )
         if isinstance(stage, InputStage) and stage.end_epoch is not None and stage.end_epoch >= max_epochs:
-            log.warning(
-                "%s lasts until %s and training ends at epoch %d (trainer.max_epochs): no epoch sees unchanged images.",
-                stage.phase,
-                end,
-                max_epochs,
-            )
+            log.warning("%s lasts until %s and %s: no epoch sees unchanged images.", phase, end, ends)

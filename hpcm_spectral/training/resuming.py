@@ -41,14 +41,10 @@ def apply_changes(
     before: Mapping[str, Any] | None,
     done: int,
 ) -> None:
-    """Let settings that differ from those of the resumed session take effect.
+    """Let settings that differ from those of the resumed session take effect on the restored optimizer and schedule.
 
-    Args:
-        optimizer: As restored.
-        schedule: As restored.
-        now: :func:`settings_of` this session.
-        before: Those of the session that saved the checkpoint; None: it did not keep them.
-        done: Epochs or steps so far, whatever the schedule counts.
+    ``now`` is :func:`settings_of` this session, ``before`` that of the session that saved the checkpoint, if it kept
+    it; ``done`` counts epochs or steps, whatever the schedule counts.
     """
     groups = optimizer.param_groups
     if before is None:

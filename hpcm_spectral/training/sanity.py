@@ -21,11 +21,11 @@ def validate_once(
     *,
     partial: bool = False,
 ) -> None:
-    """Validate a copy of what is to be trained, which itself stays as it is, on an image of odd sides.
+    """Validate a copy of what is to be trained, which itself stays as it is, on a corner of odd sides of an image.
 
     Args:
         module: The codec with its loss.
-        image: A validation image; a corner of it is used.
+        image: A validation image.
         monitors: Metrics that are watched, by the keys of the settings that name them.
         partial: Whether partial reconstructions are wanted, too.
 
