@@ -13,7 +13,7 @@ from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.models import save_codec
 from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS
 from hpcm_spectral.models.registry import build_codec
-from hpcm_spectral.models.sources import CodecSource, read_source
+from hpcm_spectral.models.sources import TRAINING, CodecSource, read_source
 from hpcm_spectral.training import count_parameters
 
 
@@ -40,6 +40,8 @@ def convert(cfg: DictConfig) -> None:
     source = read_source(settings.checkpoint, "checkpoint", settings.allow)
     weights = replace(source.weights, arguments=_completed(source, settings.arguments))
     codec = build_codec(weights, settings.allow)
+    if source.kind == TRAINING:
+        codec.settle()  # a checkpoint may be younger than the latest validation
     output.mkdir(parents=True, exist_ok=True)
     save_codec(codec, output, training=source.training)
     print(f"{source.path}: {source.kind}")

@@ -23,7 +23,7 @@ from hpcm_spectral.runs.folder import CONFIG, LOCK, TRAIN_LOG, checkpoint_to_res
 from hpcm_spectral.runs.provenance import write_provenance
 from hpcm_spectral.runs.saved_config import check_same_run, write_config
 from hpcm_spectral.runs.summary import read_summary
-from hpcm_spectral.sweeps.jobs import run_job
+from hpcm_spectral.sweeps.jobs import DONE, run_job
 from hpcm_spectral.sweeps.pruning import pruning_callbacks
 from hpcm_spectral.training import count_parameters
 from hpcm_spectral.training.checkpointing import check_fits, read_checkpoint
@@ -51,14 +51,15 @@ def train_codec(cfg: DictConfig) -> float | None:
     if not _is_main_process():
         train_into(cfg, folder, plain(cfg).get("resume"))
         return None
-    try:
-        with hold(folder):
+    with hold(folder):
+        try:
             train_into(cfg, folder, plain(cfg).get("resume"))
-    finally:
-        if not (folder / CONFIG).exists():  # Hydra made the folder of a run that was refused
-            with contextlib.suppress(OSError):
-                (folder / LOCK).unlink(missing_ok=True)
-                folder.rmdir()
+        finally:
+            # Hydra made the folder of a run that was refused; while it is held, nobody else has begun there.
+            if not (folder / CONFIG).exists():
+                with contextlib.suppress(OSError):
+                    (folder / LOCK).unlink(missing_ok=True)
+                    folder.rmdir()
     return None
 
 
@@ -109,9 +110,13 @@ def train_into(cfg: DictConfig, folder: Path, resume: str | None) -> dict[str, A
             log.info("fast_dev_run: training and validation went through; nothing is kept")
             return {"state": "tried"}
         max_epochs = settings.trainer["max_epochs"]
-        if epochs_done >= max_epochs and (folder / DESCRIPTION).exists():
+        summary = read_summary(folder)
+        if epochs_done >= max_epochs and summary.get("state") in DONE and (folder / DESCRIPTION).exists():
             log.info("%s has its %d epochs already; raise trainer.max_epochs to go on", folder, max_epochs)
-            return read_summary(folder)
+            return summary
+        if epochs_done >= max_epochs and summary.get("state") == "trained":
+            log.info("%s is trained, but was not exported to the end", folder)
+            return finish(run, folder, summary)
         write_config(folder, config, list(HydraConfig.get().overrides.task))
         write_provenance(folder, settings.seed, accelerator_facts(), **origin)
         for logger in run.trainer.loggers:

@@ -60,6 +60,7 @@ def load_codec(folder: str | Path, allow: Collection[str] = ()) -> Codec:
         CheckpointError: A file is missing or damaged, the two do not belong together, or they name a class that is not
             allowed.
     """
+    allow = [allow] if isinstance(allow, str) else allow
     codec = build_codec(read_codec(folder, allow), allow).eval()
     codec.update()
     return codec

@@ -6,6 +6,7 @@ import weakref
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.entropy.container import FINGERPRINT_BYTES
+from hpcm_spectral.models.registry import family_of
 from hpcm_spectral.models.weights import weights_of
 
 _known: "weakref.WeakKeyDictionary[Codec, tuple[int, bytes]]" = weakref.WeakKeyDictionary()
@@ -14,7 +15,7 @@ _known: "weakref.WeakKeyDictionary[Codec, tuple[int, bytes]]" = weakref.WeakKeyD
 def fingerprint(codec: Codec) -> bytes:
     """The first 16 bytes of the SHA-256 over a codec's arguments and weights; the same on every device.
 
-    Two codecs with equal fingerprints decode each other's files.
+    The name of a class of one's own counts, too. Two codecs with equal fingerprints decode each other's files.
     """
     weights = weights_of(codec.network)
     # Every change of a tensor in place raises its version.
@@ -23,6 +24,9 @@ def fingerprint(codec: Codec) -> bytes:
     if known is not None and known[0] == version:
         return known[1]
     digest = hashlib.sha256(json.dumps(codec.arguments, sort_keys=True).encode())
+    if family_of(codec.name) is None:
+        # Classes of one's own may do other things with the same weights.
+        digest.update(codec.name.encode())
     for key, value in sorted(weights.items()):
         values = value.detach().float().cpu().contiguous().numpy().astype("<f4", copy=False)
         digest.update(f"{key} {list(values.shape)} ".encode())

@@ -174,7 +174,7 @@ def _build_own(name: str, arguments: Mapping[str, Any], owner: str, allow: Colle
     check_name(name, owner, allow)
     try:
         return as_codec(get_object(name)(**arguments), {"_target_": name, **arguments})
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # a class of one's own can raise anything
         raise CheckpointError(f"{owner} must belong to a codec that {name} builds, but: {one_line(error)}.") from None
 
 

@@ -22,6 +22,7 @@ from hpcm_spectral.runs.saved_config import read_config
 PREFIX = "codec."
 # Under this key a training's checkpoint says what its codec is built from.
 CODEC = "codec"
+TRAINING = "training checkpoint"
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _from_run(path: Path, content: Mapping[str, Any], state: Mapping[str, Any], 
     codec = outline(found.name, arguments, owner, allow)
     tensors = checked_weights(codec, shapes, state.__getitem__, owner)
     weights = replace(found, arguments=arguments, tensors=tensors)
-    return CodecSource(path, "training checkpoint", weights, _notes(config, content))
+    return CodecSource(path, TRAINING, weights, _notes(config, content))
 
 
 def _described(description: Mapping[str, Any], state: Mapping[str, Any], allow: Collection[str]) -> CodecWeights:

@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hpcm_spectral.errors import CheckpointError, ConfigError, RefusedError
+from hpcm_spectral.files import user_path
 
 CONFIG, OVERRIDES, METRICS, SUMMARY = "config.yaml", "overrides.txt", "metrics.csv", "summary.json"
 PROVENANCE, PHASES, TRAIN_LOG, LOCK = "provenance.json", "phases.json", "train.log", ".lock"
@@ -23,7 +24,7 @@ def run_folder_for(resume: object, default: str) -> str:
     """The run folder that ``resume`` continues, if it names one, else ``default``."""
     if not isinstance(resume, str) or resume == AUTO:
         return default
-    path = Path(resume)
+    path = user_path(resume)
     return str(folder_of(path) if path.suffix == ".ckpt" else path)
 
 
@@ -54,7 +55,7 @@ def checkpoint_to_resume(resume: str | None, folder: Path, *, fresh: bool = True
         return None
     if resume == AUTO:
         return last if last.exists() else None
-    path = Path(resume)
+    path = user_path(resume)
     found = path if path.suffix == ".ckpt" else last
     if not found.is_file():
         raise CheckpointError(

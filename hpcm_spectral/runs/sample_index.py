@@ -45,6 +45,6 @@ def read_samples(folder: Path) -> tuple[Sample, ...]:
         for entry in read_json(path) if path.exists() else ():
             # null stands for a figure that is not finite.
             bpp, psnr = (float("nan") if entry[key] is None else float(entry[key]) for key in ("bpp", "psnr"))
-            original, decoded = (path.parent / entry[key] for key in ("original", "decoded"))
+            original, decoded = (path.parent / Path(entry[key]).name for key in ("original", "decoded"))
             samples.append(Sample(str(entry["name"]), bpp, psnr, original, decoded, entry.get("ms_ssim_db")))
     return tuple(samples)

@@ -250,9 +250,9 @@ class InterScaleRegularizer(PenaltyStage):
         return (unexplained if self.normalize == "power" else mean_distance)(self.distance, z, prediction)
 
     def _stop_if_diverged(self, term: torch.Tensor, latents: Sequence[ScaleLatent], progress: float) -> None:
-        if not all(bool(torch.isfinite(latent.y_hat).all()) for latent in latents):
-            return  # not this stage's doing: such a step is skipped and counted
         size = term.detach().abs().nan_to_num(nan=math.inf)
+        if not all(bool(torch.isfinite(latent.y_hat).all()) for latent in latents):
+            size = torch.zeros_like(size)  # not this stage's doing: such a step is skipped and counted
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # All processes stop together, or the others would wait for the one that did.
             torch.distributed.all_reduce(size, torch.distributed.ReduceOp.MAX)

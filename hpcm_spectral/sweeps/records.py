@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from hpcm_spectral.errors import UserError
 from hpcm_spectral.runs.plain_files import read_json, write_json
 
 RECORDS, REPLACED = ".jobs", ".replaced"
@@ -46,7 +47,7 @@ class JobRecord:
 def read_records(sweep: Path) -> list[JobRecord]:
     """All records by number; a damaged one counts as an interrupted job."""
     records = []
-    for path in (sweep / RECORDS).glob("*.json"):
+    for path in (sweep / RECORDS).glob("[!.]*.json"):
         try:
             records.append(JobRecord(**read_json(path)))
         except (OSError, ValueError, TypeError):
@@ -58,11 +59,11 @@ def await_record(sweep: Path, num: int, tasks: str) -> JobRecord:
     """A job's record once the first of several tasks has decided what is to be done.
 
     Raises:
-        TimeoutError: It has not within ten minutes.
+        UserError: It has not within ten minutes.
     """
     for _ in range(600):
         for record in read_records(sweep):
             if (record.num, record.tasks) == (num, tasks):
                 return record
         time.sleep(1)
-    raise TimeoutError(f"the first task of job {num} has not begun within ten minutes")
+    raise UserError(f"The first task of job {num} must begin within ten minutes, but has not; see its log.")

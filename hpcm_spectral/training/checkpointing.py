@@ -59,7 +59,7 @@ def checkpoint_callbacks(run_folder: Path) -> list[Callback]:
     """Random state, ``last`` after every epoch, ``best`` by the least ``val/loss``."""
     folder = run_folder / CHECKPOINTS
     for left in folder.glob(".*.ckpt"):  # a kill while writing leaves its temporary file
-        left.unlink()
+        left.unlink(missing_ok=True)
     # Saved at the very end of an epoch: what lies within one would be trained again after a resume.
     common: dict[str, Any] = {"dirpath": folder, "save_top_k": 1, "save_on_train_epoch_end": True}
     common["enable_version_counter"] = False

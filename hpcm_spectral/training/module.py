@@ -190,7 +190,7 @@ class CodecModule(pl.LightningModule):
         self._lr_ratios = lr_ratios(optimizer)
         steps = int(self.trainer.estimated_stepping_batches) if self.recipe.counts_steps else 0
         schedule = self.recipe.scheduler(optimizer, steps)
-        self._settings = settings_of(optimizer, schedule)
+        self._settings = settings_of(optimizer, schedule, self.recipe.interval)
         if self._resumed:
             forget_other_kinds(self._resumed, self._settings)
         if schedule is None:
@@ -255,8 +255,9 @@ class CodecModule(pl.LightningModule):
         by_norm = bool(gradient_clip_val) and gradient_clip_algorithm in (None, "norm")
         limit = float(gradient_clip_val or 0) if by_norm else float("inf")
         groups = [group["params"] for group in optimizer.param_groups]
-        norms = torch.stack([torch.nn.utils.clip_grad_norm_(parameters, limit) for parameters in groups])
-        finite = torch.isfinite(norms).tolist()
+        # Of a group without gradients, such as a stage's before its window, the norm lies on the CPU.
+        norms = [torch.nn.utils.clip_grad_norm_(parameters, limit).to(self.device) for parameters in groups]
+        finite = torch.isfinite(torch.stack(norms)).tolist()
         # Without gradients the optimizer leaves parameters and moments alone.
         for parameter in [p for parameters, good in zip(groups, finite, strict=True) if not good for p in parameters]:
             parameter.grad = None

@@ -14,13 +14,16 @@ KEY = "recipe"
 FIRST_KINDS = ["Adam", "LambdaLR"]
 
 
-def settings_of(optimizer: torch.optim.Optimizer, schedule: LRScheduler | None) -> dict[str, Any]:
-    """What both are made from, as far as their states show it before any step."""
+def settings_of(
+    optimizer: torch.optim.Optimizer, schedule: LRScheduler | None, interval: str = "epoch"
+) -> dict[str, Any]:
+    """What both are made from, as far as their states show it before any step, and what the schedule counts."""
     groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     settings = {
         "kinds": [type(optimizer).__name__, type(schedule).__name__],
         "groups": groups,
         "schedule": {} if schedule is None else schedule.state_dict(),
+        "interval": interval,
     }
     return copy.deepcopy(settings)
 
@@ -65,8 +68,9 @@ def apply_changes(
             if key not in ("_last_lr", "lr_lambdas") and value != before["schedule"].get(key, ...):
                 setattr(schedule, key, value)
                 changed = True
-    else:
+    if not same_schedule or before.get("interval", "epoch") != now["interval"]:
         schedule.last_epoch = done
+        changed = True
     if isinstance(schedule, LambdaLR):
         # What its functions are made of is in no state.
         schedule.base_lrs = [group["initial_lr"] for group in now["groups"]]

@@ -111,15 +111,17 @@ class CompressAICodec(Codec):
         padding = self._padding(image.height, image.width)
         zeros = bytes(ZEROS_PER_PIXEL * image.height * image.width + ZEROS)
         strings = [[string + zeros] for name, string in image.strings.items() if name != SHAPE]
-        shape = self._shape(image.height, image.width, padding)
-        if SHAPE in image.strings:
-            shape = json.loads(image.strings[SHAPE])
+        expected = self._shape(image.height, image.width, padding)
+        sides = [side * self.size_multiple for side in expected]
         device = next(self.parameters()).device
         with reproducible(device), SymbolChecksum(self._registered(), "dequantize") as coded:
             try:
+                shape = _read_shape(image.strings[SHAPE], max(sides)) if SHAPE in image.strings else expected
                 x_hat = self.model.decompress(strings, shape)["x_hat"]
-            except (RuntimeError, IndexError, AssertionError) as error:
+            except Exception as error:  # of a file that no encoder wrote anything may come
                 raise CodingError(f"must be decoded by the codec, but that fails: {one_line(error)}") from None
+        if list(x_hat.shape[-2:]) != sides:
+            raise CodingError(f"must decode to {sides[0]}x{sides[1]} pixels, got {list(x_hat.shape[-2:])}")
         if image.checksum is not None and coded.value != image.checksum:
             raise CodingError(
                 "must give the symbols that were encoded, but their checksum differs; decode with the kind of device, "
@@ -151,6 +153,25 @@ class CompressAICodec(Codec):
         """What CompressAI's ``shape`` is for an image of this size."""
         sides = (height + padding.top + padding.bottom, width + padding.left + padding.right)
         return [side // self.size_multiple for side in sides]
+
+
+def _read_shape(text: bytes, most: int) -> Any:
+    """What :func:`_plain` wrote; no latent is larger than its image.
+
+    Raises:
+        ValueError: It is something else.
+    """
+
+    def checked(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: checked(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [checked(inner) for inner in value]
+        if type(value) is not int or not 1 <= value <= most:
+            raise ValueError(f"a shape must hold numbers from 1 to {most}, got {value!r}")
+        return value
+
+    return checked(json.loads(text))
 
 
 def _plain(shape: Any) -> Any:

@@ -1,5 +1,6 @@
 """CompressAI's codecs as a family: their names in files, and CompressAI's own checkpoints."""
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -35,6 +36,9 @@ class CompressAIFamily(Family):
                     f"{owner} must hold as arguments N and M those of its tensors ({widths}), got {shown(name)}: "
                     f"{shown(width)}."
                 )
+        # A codec has many layers of N x N filters: without their values nothing of that size is built.
+        if sum(map(math.prod, shapes.values())) < 36 * given.get("N", 0) ** 2:
+            raise CheckpointError(f"{owner} must hold the weights of {given['N']} channels, but holds fewer values.")
         if "N" not in given:
             raise CheckpointError(f"{owner} must hold as arguments N, and M where the codec has one, got no N.")
         return dict(given)

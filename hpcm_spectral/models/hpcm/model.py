@@ -167,6 +167,8 @@ class HPCM(CompressionModel, Codec):
             CodingError: Other symbols came out than went in: the decoder computed other priors than the encoder.
             ValueError: There are no coding tables; ``update`` makes them.
         """
+        if image.strings.keys() != {"z", "y"}:
+            raise CodingError(f"must hold the strings z and y, got {', '.join(image.strings) or 'none'}")
         padding = centred_padding(image.height, image.width, SIZE_MULTIPLE)
         rows = (image.height + padding.top + padding.bottom) // STRIDE_Z
         columns = (image.width + padding.left + padding.right) // STRIDE_Z
