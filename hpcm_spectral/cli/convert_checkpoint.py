@@ -11,7 +11,7 @@ from hpcm_spectral.cli.outputs import output_folder
 from hpcm_spectral.config import Names, check_settings, plain
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.models import save_codec
-from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS
+from hpcm_spectral.models.exported import DESCRIPTION, WEIGHTS
 from hpcm_spectral.models.registry import build_codec
 from hpcm_spectral.models.sources import TRAINING, CodecSource, read_source
 from hpcm_spectral.training import count_parameters

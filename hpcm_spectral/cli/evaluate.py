@@ -29,7 +29,7 @@ from hpcm_spectral.evaluation.results import RESULTS
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
 from hpcm_spectral.metrics.bd_rate import MIN_POINTS
 from hpcm_spectral.models import load_codec
-from hpcm_spectral.models.files import read_codec, read_description
+from hpcm_spectral.models.exported import read_codec, read_description
 from hpcm_spectral.ops.devices import check_device
 from hpcm_spectral.reports.rate_distortion import (
     FIGURE,

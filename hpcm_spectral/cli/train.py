@@ -16,7 +16,7 @@ from hpcm_spectral.cli.entry import config_folder
 from hpcm_spectral.cli.session import finish, fit, train
 from hpcm_spectral.config import check_config, plain
 from hpcm_spectral.errors import ConfigError, UserError
-from hpcm_spectral.models.files import DESCRIPTION
+from hpcm_spectral.models.exported import DESCRIPTION
 from hpcm_spectral.models.init_from import initialise
 from hpcm_spectral.models.sources import read_source
 from hpcm_spectral.runs.folder import CONFIG, LOCK, TRAIN_LOG, checkpoint_to_resume, hold

@@ -171,14 +171,14 @@ def build_codec(weights: CodecWeights, allow: Collection[str] = ()) -> Codec:
 
 
 def _build_own(name: str, arguments: Mapping[str, Any], owner: str, allow: Collection[str]) -> Codec:
-    check_name(name, owner, allow)
+    refuse_untrusted_name(name, owner, allow)
     try:
         return as_codec(get_object(name)(**arguments), {"_target_": name, **arguments})
     except Exception as error:  # a class of one's own can raise anything
         raise CheckpointError(f"{owner} must belong to a codec that {name} builds, but: {one_line(error)}.") from None
 
 
-def check_name(name: object, owner: str, allow: Collection[str] = ()) -> None:
+def refuse_untrusted_name(name: object, owner: str, allow: Collection[str] = ()) -> None:
     """Refuse a codec's name from a file that is neither registered nor a class which the user allows.
 
     Raises:

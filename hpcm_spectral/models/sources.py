@@ -13,8 +13,15 @@ import torch
 
 from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.files import user_path
-from hpcm_spectral.models.files import DESCRIPTION, WEIGHTS, read_codec
-from hpcm_spectral.models.registry import FAMILIES, check_name, checked_weights, family_of, outline, translate
+from hpcm_spectral.models.exported import DESCRIPTION, WEIGHTS, read_codec
+from hpcm_spectral.models.registry import (
+    FAMILIES,
+    checked_weights,
+    family_of,
+    outline,
+    refuse_untrusted_name,
+    translate,
+)
 from hpcm_spectral.models.weights import CodecWeights, array_shape
 from hpcm_spectral.runs.folder import BEST, CHECKPOINTS, CONFIG, LAST, checkpoint_path, folder_of
 from hpcm_spectral.runs.saved_config import read_config
@@ -136,7 +143,7 @@ def _from_run(path: Path, content: Mapping[str, Any], state: Mapping[str, Any], 
 
 def _described(description: Mapping[str, Any], state: Mapping[str, Any], allow: Collection[str]) -> CodecWeights:
     name, arguments = description.get("name"), description.get("arguments")
-    check_name(name, "its codec", allow)
+    refuse_untrusted_name(name, "its codec", allow)
     if not isinstance(arguments, Mapping):
         raise CheckpointError("Its codec must be described by its arguments, which are missing.")
     return CodecWeights(str(name), dict(arguments), dict(state))

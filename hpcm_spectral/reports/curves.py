@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from hpcm_spectral.reports import lines, style
 from hpcm_spectral.reports.phase_marks import LOOKS, Phases, legend_of_phases, mark_phases, phase_handles
-from hpcm_spectral.reports.run_folder import RunFolder
+from hpcm_spectral.reports.picture_inputs import RunFolder
 from hpcm_spectral.reports.style import BLACK, BLUE, VERMILION, legend_above, legend_beside, name_axes
 from hpcm_spectral.runs.metrics import (
     DELTA,

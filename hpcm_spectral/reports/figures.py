@@ -7,8 +7,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from hpcm_spectral.reports.curves import draw_curves
+from hpcm_spectral.reports.picture_inputs import RunFolder, read_run_folder
 from hpcm_spectral.reports.reconstructions import draw_reconstructions
-from hpcm_spectral.reports.run_folder import RunFolder, read_run_folder
 from hpcm_spectral.reports.spectral_evolution import FILE_NAME, draw_run_spectra
 from hpcm_spectral.reports.spectrum import draw_spectrum
 from hpcm_spectral.reports.style import save_figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from hpcm_spectral.data import as_tensor, read_image
 from hpcm_spectral.errors import DataError
-from hpcm_spectral.reports.run_folder import RunFolder, Truncation
+from hpcm_spectral.reports.picture_inputs import RunFolder, Truncation
 from hpcm_spectral.reports.style import DPI, WIDTH, add_note, new_figure, shortened
 from hpcm_spectral.runs.sample_index import Sample
 

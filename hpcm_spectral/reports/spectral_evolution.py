@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from hpcm_spectral.reports import style
 from hpcm_spectral.reports.lines import log_if_wide, scale_style
 from hpcm_spectral.reports.phase_marks import LOOKS, Phases, legend_of_phases, mark_phases
-from hpcm_spectral.reports.run_folder import RunFolder
+from hpcm_spectral.reports.picture_inputs import RunFolder
 from hpcm_spectral.reports.style import add_note, legend_beside, name_axes, new_figure
 from hpcm_spectral.runs.spectra import SpectralHistory
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from hpcm_spectral.metrics import radial_spectrum
 from hpcm_spectral.reports import style
+from hpcm_spectral.reports.picture_inputs import RunFolder, Truncation
 from hpcm_spectral.reports.reconstructions import middle, read_pair
-from hpcm_spectral.reports.run_folder import RunFolder, Truncation
 from hpcm_spectral.reports.style import PALETTE, TAU_STYLES, Dashes, add_note, name_axes, new_figure, shortened
 from hpcm_spectral.stages.dct_truncation import cutoff, radial_mask
 

@@ -5,9 +5,9 @@ from hpcm_spectral.training.checkpointing import AtomicCheckpointIO, checkpoint_
 from hpcm_spectral.training.csv_logger import RunCsvLogger
 from hpcm_spectral.training.module import CodecModule, TrainingStep, count_parameters
 from hpcm_spectral.training.optimizers import Recipe, published_drops, warmup_cosine
-from hpcm_spectral.training.phases import PhaseRecorder, announce
-from hpcm_spectral.training.sanity import validate_once
+from hpcm_spectral.training.phase_recorder import PhaseRecorder, announce
 from hpcm_spectral.training.spectral_diagnostics import SpectralDiagnostics
+from hpcm_spectral.training.trial_validation import validate_once
 
 __all__ = [
     "AtomicCheckpointIO",

@@ -12,8 +12,8 @@ from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports import write_run_figures
 from hpcm_spectral.reports.curves import draw_curves
 from hpcm_spectral.reports.phase_marks import Phases, Span
+from hpcm_spectral.reports.picture_inputs import read_run_folder
 from hpcm_spectral.reports.reconstructions import draw_reconstructions, middle
-from hpcm_spectral.reports.run_folder import read_run_folder
 from hpcm_spectral.reports.spectrum import draw_spectrum
 from hpcm_spectral.runs.phases import PhaseRecord, write_phases
 

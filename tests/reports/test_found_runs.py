@@ -7,7 +7,7 @@ from compared_runs import write_run
 
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.reports.comparison import compare_runs
-from hpcm_spectral.reports.comparison.runs import MAX_LENGTH, read_runs, short_names
+from hpcm_spectral.reports.comparison.compared_runs import MAX_LENGTH, read_runs, short_names
 
 
 def names(*given: object) -> list[str]:

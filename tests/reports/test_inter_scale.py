@@ -6,7 +6,7 @@ from report_folders import PHASE1, inter_scale_rows, phase_rows, training_row, w
 
 from hpcm_spectral.reports import write_run_figures
 from hpcm_spectral.reports.curves import draw_curves
-from hpcm_spectral.reports.run_folder import read_run_folder
+from hpcm_spectral.reports.picture_inputs import read_run_folder
 
 UPPER = ["Loss", "Rate", "PSNR", "Cutoff τ"]
 LOWER = ["Explained by the finer scale", "Inter-scale term", "Power"]

@@ -7,7 +7,7 @@ from report_folders import PHASE1, phase_rows, truncation_record, write_config, 
 
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports.phase_marks import Span
-from hpcm_spectral.reports.run_folder import read_run_folder
+from hpcm_spectral.reports.picture_inputs import read_run_folder
 from hpcm_spectral.reports.spectrum import kept_share, mask_profile
 from hpcm_spectral.runs.phases import PhaseRecord, write_phases
 from hpcm_spectral.stages import truncate

@@ -8,7 +8,7 @@ import torch
 
 from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.models.hpcm.model import HPCM
-from hpcm_spectral.models.hpcm.variants import HPCM_Base, HPCM_Large
+from hpcm_spectral.models.hpcm.presets import HPCM_Base, HPCM_Large
 from hpcm_spectral.models.weights import CodecWeights, array_shape, checked_tensor, shapes_of, shown, weights_of
 
 _TABLE_RANKS = {"quantized_cdf": 2, "cdf_length": 1, "offset": 1}

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.reports.comparison.compared_runs import ComparedRun, read_runs
 from hpcm_spectral.reports.comparison.convergence import converge
 from hpcm_spectral.reports.comparison.groups import Baseline, Group, choose_baseline, differing, group_runs
 from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve, lambda_curves
-from hpcm_spectral.reports.comparison.runs import ComparedRun, read_runs
 from hpcm_spectral.reports.rate_distortion import Comparison
 from hpcm_spectral.runs.discovery import LeftOut
 

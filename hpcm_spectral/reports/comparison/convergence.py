@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hpcm_spectral.reports.comparison.compared_runs import LOSS, ComparedRun
 from hpcm_spectral.reports.comparison.groups import Baseline, Group, what_differs
-from hpcm_spectral.reports.comparison.runs import LOSS, ComparedRun
 from hpcm_spectral.reports.lines import smoothed
 
 NOT_REACHED = "not reached"

@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports.comparison.compare import RunComparison
+from hpcm_spectral.reports.comparison.compared_runs import BPP, LOSS, MS_SSIM, PSNR, ComparedRun
 from hpcm_spectral.reports.comparison.groups import Group
-from hpcm_spectral.reports.comparison.runs import BPP, LOSS, MS_SSIM, PSNR, ComparedRun
 from hpcm_spectral.reports.lines import draw, log_if_wide
 from hpcm_spectral.reports.rate_distortion import MS_SSIM_DB, PSNR_RGB
 from hpcm_spectral.reports.spectral_evolution import draw_heat_maps

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from hpcm_spectral.errors import ConfigError
-from hpcm_spectral.reports.comparison.runs import OFF, ComparedRun, Settings, all_different
+from hpcm_spectral.reports.comparison.compared_runs import OFF, ComparedRun, Settings, all_different
 
 ABSENT, NOT_ASKED = "absent", "-"
 # A validation loss compares between runs that share these.

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from hpcm_spectral.reports.comparison.compared_runs import BPP, MS_SSIM, PSNR, Settings, all_different
 from hpcm_spectral.reports.comparison.groups import Group, common_label, settings_key, what_differs
-from hpcm_spectral.reports.comparison.runs import BPP, MS_SSIM, PSNR, Settings, all_different
 from hpcm_spectral.reports.rate_distortion import MS_SSIM_DB, PSNR_RGB, Comparison, Curve, References, compare
 
 LMBDA = "loss.lmbda"

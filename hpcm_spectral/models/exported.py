@@ -15,10 +15,10 @@ from hpcm_spectral.files import whole_file, write_text
 from hpcm_spectral.models.registry import (
     build_codec,
     check_exportable,
-    check_name,
     checked_weights,
     family_of,
     outline,
+    refuse_untrusted_name,
 )
 from hpcm_spectral.models.weights import CodecWeights, shown, weights_of
 
@@ -122,7 +122,7 @@ def _refuse_constant(constant: str) -> NoReturn:
 def _read_weights(path: Path, described: Path, description: dict[str, Any], allow: Collection[str]) -> CodecWeights:
     """The weights, once the file's header has shown that they are those of such a codec."""
     name, arguments = description["name"], description["arguments"]
-    check_name(name, str(described), allow)
+    refuse_untrusted_name(name, str(described), allow)
     if not path.is_file():
         raise CheckpointError(f"{path} must hold the codec's weights, but there is no such file.")
     owner = f"{path} (described by {DESCRIPTION})"

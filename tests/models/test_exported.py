@@ -68,7 +68,7 @@ def test_a_codec_is_replaced_without_a_moment_in_which_the_wrong_file_describes_
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("hpcm_spectral.models.files.write_text", fail)
+    monkeypatch.setattr("hpcm_spectral.models.exported.write_text", fail)
     with pytest.raises(OSError, match="disk full"):
         save_codec(random_tiny(1), folder, training={})
     assert [path.name for path in folder.iterdir()] == ["codec.safetensors"]
@@ -79,7 +79,7 @@ def test_a_codec_whose_replacement_cannot_be_written_stays(folder: Path, monkeyp
         raise OSError("disk full")
 
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr("hpcm_spectral.models.files.save_file", fail)
+    monkeypatch.setattr("hpcm_spectral.models.exported.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         save_codec(random_tiny(1), folder, training={})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
