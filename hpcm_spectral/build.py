@@ -93,7 +93,7 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
         diagnostics = build_node(settings.diagnostics, "diagnostics", SpectralDiagnostics, **supplied)
     monitors = {"lr_scheduler.monitor": module.recipe.monitor}
     monitors |= {f"callbacks.{name}.monitor": c.monitor for name, c in own.items() if isinstance(c, EarlyStopping)}
-    validate_once(module, photographs[0], monitors, partial=diagnostics is not None)
+    validate_once(module, photographs[0], monitors, crop_size=data.crop_size, partial=diagnostics is not None)
     trainer = build_trainer(
         settings.trainer,
         module.stages,

@@ -20,6 +20,7 @@ from hpcm_spectral.models.exported import DESCRIPTION
 from hpcm_spectral.models.init_from import initialise
 from hpcm_spectral.models.sources import read_source
 from hpcm_spectral.runs.folder import CONFIG, LOCK, TRAIN_LOG, checkpoint_to_resume, hold
+from hpcm_spectral.runs.phases import read_phases
 from hpcm_spectral.runs.provenance import write_provenance
 from hpcm_spectral.runs.saved_config import check_same_run, write_config
 from hpcm_spectral.runs.summary import read_summary
@@ -84,6 +85,7 @@ def train_into(cfg: DictConfig, folder: Path, resume: str | None) -> dict[str, A
     if checkpoint is not None:
         check_same_run(config, folder)
         saved = read_checkpoint(checkpoint)
+        read_phases(folder)  # what would stop the run later must not have changed it
     elif resume is not None:
         log.info("no checkpoint in %s, starting anew", folder)
     # A run that continues has the weights in its checkpoint.
@@ -117,8 +119,8 @@ def train_into(cfg: DictConfig, folder: Path, resume: str | None) -> dict[str, A
         if epochs_done >= max_epochs and summary.get("state") == "trained":
             log.info("%s is trained, but was not exported to the end", folder)
             return finish(run, folder, summary)
-        write_config(folder, config, list(HydraConfig.get().overrides.task))
         write_provenance(folder, settings.seed, accelerator_facts(), **origin)
+        write_config(folder, config, list(HydraConfig.get().overrides.task))
         for logger in run.trainer.loggers:
             logger.log_hyperparams(config)
         _introduce(run, folder, checkpoint)

@@ -156,7 +156,9 @@ def outline(name: str, arguments: Mapping[str, Any], owner: str, allow: Collecti
         raise CheckpointError(f"{owner} must belong to a codec that can be built: {error}") from None
     except (TypeError, RuntimeError):
         # PyTorch's way to say that a tensor would exceed any memory.
-        raise CheckpointError(f"{owner} must belong to a codec that fits into memory, got larger sizes.") from None
+        raise CheckpointError(
+            f"{owner} must belong to a codec that can be built and fits into memory, got other arguments or sizes."
+        ) from None
 
 
 def build_codec(weights: CodecWeights, allow: Collection[str] = ()) -> Codec:

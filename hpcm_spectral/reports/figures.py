@@ -43,7 +43,7 @@ def write_run_figures(run_dir: Path) -> list[Path]:
     drawn = {run_dir / name: draw(run) for name, (draw, _) in FIGURES.items()}
     for path, figure in drawn.items():
         if figure is None:
-            _log.info("%s is skipped: %s in %s.", path.name, FIGURES[path.name][1], run_dir)
+            _log.debug("%s is skipped: %s in %s.", path.name, FIGURES[path.name][1], run_dir)
         else:
             save_figure(figure, path)
     return [path for path, figure in drawn.items() if figure is not None]

@@ -1,12 +1,14 @@
-"""A validation of one small image before the first step, so that what breaks in validation breaks at once."""
+"""A small validation and a loss per stage before the first step, so that what breaks in them breaks at once."""
 
 import copy
+import math
 from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
 
 from hpcm_spectral.errors import ConfigError, UserError, first_line
+from hpcm_spectral.stages import Stage
 from hpcm_spectral.training.module import CodecModule
 
 MAX_SIDE = 99
@@ -19,18 +21,20 @@ def validate_once(
     image: Float[torch.Tensor, "3 H W"],
     monitors: Mapping[str, str | None],
     *,
+    crop_size: int,
     partial: bool = False,
 ) -> None:
-    """Validate a copy of what is to be trained, which itself stays as it is, on a corner of odd sides of an image.
+    """Try a copy of what is to be trained, which itself stays as it is: a corner of odd sides of an image, and a crop.
 
     Args:
         module: The codec with its loss.
         image: A validation image.
         monitors: Metrics that are watched, by the keys of the settings that name them.
+        crop_size: Of the training's crops; one is tried at the start of each stage.
         partial: Whether partial reconstructions are wanted, too.
 
     Raises:
-        ConfigError: The validation fails, or has no such metric.
+        ConfigError: The validation fails or has no such metric, or a stage fails.
     """
     trial = copy.deepcopy(module).eval()
     height, width = ((min(side, MAX_SIDE) - 1) // 2 * 2 + 1 for side in image.shape[-2:])
@@ -38,7 +42,8 @@ def validate_once(
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             trial.codec.settle()
-            known = [f"val/{key}" for key in (*trial.validation_metrics(x), OF_LARGE_IMAGES)]
+            metrics = trial.validation_metrics(x)
+            shape = trial.codec(x)["x_hat"].shape
             if partial:
                 trial.codec.reconstructions(x)
     except UserError:
@@ -48,6 +53,39 @@ def validate_once(
             f"model must validate images of any size, but {type(module.codec.network).__name__} failed on one of "
             f"{height}x{width} pixels: {type(error).__name__}: {first_line(error)}; see codec.py for what it must do."
         ) from error
+    if shape != x.shape:
+        raise ConfigError(f"model must return x_hat of the images' shape {list(x.shape)}, got {list(shape)}.")
+    loss = float(metrics["loss"])
+    if not math.isfinite(loss):
+        raise ConfigError(f"model must give a finite loss, got {loss:g} for an image before training.")
+    known = [f"val/{key}" for key in (*metrics, OF_LARGE_IMAGES)]
     for key, name in monitors.items():
         if name is not None and name.startswith("val/") and name not in known:
             raise ConfigError(f"{key} must name a metric of the validation ({', '.join(known)}), got {name}.")
+    stages = _stages(trial)
+    for progress in sorted({0.0, *(float(stage.start_epoch) for stage in stages)}):
+        _try_step(trial.train(), crop_size, progress)
+
+
+def _try_step(trial: CodecModule, crop_size: int, progress: float) -> None:
+    acting = [stage.phase for stage in _stages(trial) if stage.is_active(progress)]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            step = trial.training_loss(torch.rand(1, 3, crop_size, crop_size), progress)
+        if not step.loss.requires_grad:
+            raise ConfigError("model must have weights that its loss depends on, got none; detach no output.")
+        for key, value in step.numbers.items():
+            if not isinstance(key, str) or not isinstance(value, float | int | torch.Tensor):
+                raise TypeError(f"numbers to log must stand by name, got {key!r}: {type(value).__name__}")
+            float(value)
+    except UserError:
+        raise
+    except Exception as error:  # a user's own stage can fail in any way
+        raise ConfigError(
+            f"A training step must work at epoch {progress:g} with {', '.join(acting) or 'no stage'}, but fails: "
+            f"{type(error).__name__}: {first_line(error)}."
+        ) from error
+
+
+def _stages(module: CodecModule) -> list[Stage]:
+    return [stage for stage in module.stages if isinstance(stage, Stage)]

@@ -56,7 +56,15 @@ def test_every_experiment_composes_and_is_valid(experiment: str) -> None:
 )
 def test_every_option_of_every_group_composes_and_is_valid(group: str, option: str) -> None:
     own_codec = ["model._target_=compressai.models.FactorizedPrior", "+model.N=8", "+model.M=12"]
-    needed = {("data", "folder"): FOLDER, ("model", "custom"): own_codec}
+    needed = {
+        ("data", "folder"): FOLDER,
+        ("model", "custom"): own_codec,
+        ("optimizer", "custom"): ["optimizer._target_=torch.optim.SGD", "+optimizer.lr=0.1"],
+        ("lr_scheduler", "custom"): [
+            "lr_scheduler._target_=torch.optim.lr_scheduler.StepLR",
+            "+lr_scheduler.step_size=3",
+        ],
+    }
     check_config(composed(f"{group}={option}", *needed.get((group, option), [])))
 
 

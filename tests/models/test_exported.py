@@ -124,7 +124,7 @@ DESCRIPTIONS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "other sizes": (with_argument("latent_channels", 80), r"must have shape .* got "),
     "impossible sizes": (with_argument("latent_channels", 50), "must be a positive multiple of 40, got 50"),
-    "a thousand million channels": (with_argument("latent_channels", 10**9), "fits into memory, got larger sizes"),
+    "a thousand million channels": (with_argument("latent_channels", 10**9), "fits into memory, got"),
     "more channels than a machine word": (with_argument("hyper_channels", 4 * 10**30), "fits into memory"),
     "gigabytes of channels": (with_argument("widths", [16, 32, 40_000]), r"must have shape .* got "),
     "a thousand million blocks": (with_argument("depths", [2, 2, 10**9]), "got 1000000012 blocks and"),

@@ -10,7 +10,7 @@ from compressai.models import CompressionModel
 from jaxtyping import Float
 
 from hpcm_spectral.codec import Codec, CodecOutput, EncodedImage, Level, ScaleLatent
-from hpcm_spectral.errors import CodingError, one_line
+from hpcm_spectral.errors import CheckpointError, CodingError, one_line
 from hpcm_spectral.models.compressai.symbols import SymbolChecksum
 from hpcm_spectral.ops import Padding, centred_padding
 from hpcm_spectral.ops.devices import reproducible
@@ -22,6 +22,8 @@ NAMES = ("y", "z")
 SHAPE = "shape"
 # A decoder that is out of step reads on past the end of a string; it shall find zeros there.
 ZEROS_PER_PIXEL, ZEROS = 10, 4096
+# Symbols of a coding table, which has 16 bits for all of them.
+WIDEST = 2**16
 
 
 class CompressAICodec(Codec):
@@ -97,8 +99,15 @@ class CompressAICodec(Codec):
         height, width = x.shape[-2:]
         padding = self._padding(height, width)
         with reproducible(x.device), SymbolChecksum(self._registered(), "quantize") as coded:
-            out = self.model.compress(padding.pad(x.float()))
-        parts = [string[0] for string in out["strings"]]
+            try:
+                out = self.model.compress(padding.pad(x.float()))
+                parts = [string[0] for string in out["strings"]]
+            except CodingError:
+                raise
+            except ValueError:
+                raise  # there are no coding tables
+            except Exception as error:  # a class of one's own can fail in any way
+                raise CodingError(f"The codec's compress must return strings, but fails: {_reason(error)}.") from error
         names = NAMES if len(parts) <= len(NAMES) else [f"s{number}" for number in range(1, len(parts) + 1)]
         strings = dict(zip(names, parts, strict=False))
         if (shape := _plain(out["shape"])) != self._shape(height, width, padding):
@@ -119,7 +128,7 @@ class CompressAICodec(Codec):
                 shape = _read_shape(image.strings[SHAPE], max(sides)) if SHAPE in image.strings else expected
                 x_hat = self.model.decompress(strings, shape)["x_hat"]
             except Exception as error:  # of a file that no encoder wrote anything may come
-                raise CodingError(f"must be decoded by the codec, but that fails: {one_line(error)}") from None
+                raise CodingError(f"must be decoded by the codec, but that fails: {_reason(error)}") from None
         if list(x_hat.shape[-2:]) != sides:
             raise CodingError(f"must decode to {sides[0]}x{sides[1]} pixels, got {list(x_hat.shape[-2:])}")
         if image.checksum is not None and coded.value != image.checksum:
@@ -130,7 +139,17 @@ class CompressAICodec(Codec):
         return padding.crop(x_hat)
 
     def update(self, *, force: bool = False) -> bool:
-        """CompressAI's own tables."""
+        """CompressAI's own tables.
+
+        Raises:
+            CheckpointError: An entropy bottleneck's quantiles would make tables that no memory holds.
+        """
+        for bottleneck in self._bottlenecks():
+            low, median, high = bottleneck.quantiles.detach()[:, 0].unbind(-1)
+            if not bool(((low <= median) & (median <= high) & (high - low <= WIDEST)).all()):
+                raise CheckpointError(
+                    f"The quantiles of a codec must rise by at most {WIDEST}, got others; settle them."
+                )
         return bool(self.model.update(force=force))
 
     @torch.no_grad()
@@ -153,6 +172,10 @@ class CompressAICodec(Codec):
         """What CompressAI's ``shape`` is for an image of this size."""
         sides = (height + padding.top + padding.bottom, width + padding.left + padding.right)
         return [side // self.size_multiple for side in sides]
+
+
+def _reason(error: Exception) -> str:
+    return one_line(error) or type(error).__name__
 
 
 def _read_shape(text: bytes, most: int) -> Any:
