@@ -64,13 +64,13 @@ def train_codec(cfg: DictConfig) -> float | None:
     return None
 
 
-def train_into(cfg: DictConfig, folder: Path, resume: str | None) -> dict[str, Any]:
+def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
     """Train into a run folder that no other process uses.
 
     Args:
         cfg: The composed config.
         folder: The run folder.
-        resume: As the setting of that name.
+        resume: As the setting of that name, not checked yet.
 
     Returns:
         The run's summary.
