@@ -1,8 +1,9 @@
 """A small validation and a loss per stage before the first step, so that what breaks in them breaks at once."""
 
+import contextlib
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from jaxtyping import Float
@@ -39,20 +40,14 @@ def validate_once(
     trial = copy.deepcopy(module).eval()
     height, width = ((min(side, MAX_SIDE) - 1) // 2 * 2 + 1 for side in image.shape[-2:])
     x = image[None, :, :height, :width]
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            trial.codec.settle()
-            metrics = trial.validation_metrics(x)
-            shape = trial.codec(x)["x_hat"].shape
-            if partial:
-                trial.codec.reconstructions(x)
-    except UserError:
-        raise
-    except Exception as error:  # a user's own codec can fail in any way
-        raise ConfigError(
-            f"model must validate images of any size, but {type(module.codec.network).__name__} failed on one of "
-            f"{height}x{width} pixels: {type(error).__name__}: {first_line(error)}; see codec.py for what it must do."
-        ) from error
+    codec = type(module.codec.network).__name__
+    failure = f"model must validate images of any size, but {codec} failed on one of {height}x{width} pixels"
+    with _told(failure, "; see codec.py for what it must do"), torch.random.fork_rng(devices=[]), torch.no_grad():
+        trial.codec.settle()
+        metrics = trial.validation_metrics(x)
+        shape = trial.codec(x)["x_hat"].shape
+        if partial:
+            trial.codec.reconstructions(x)
     if shape != x.shape:
         raise ConfigError(f"model must return x_hat of the images' shape {list(x.shape)}, got {list(shape)}.")
     loss = float(metrics["loss"])
@@ -69,22 +64,26 @@ def validate_once(
 
 def _try_step(trial: CodecModule, crop_size: int, progress: float) -> None:
     acting = [stage.phase for stage in _stages(trial) if stage.is_active(progress)]
-    try:
-        with torch.random.fork_rng(devices=[]):
-            step = trial.training_loss(torch.rand(1, 3, crop_size, crop_size), progress)
+    failure = f"A training step must work at epoch {progress:g} with {', '.join(acting) or 'no stage'}, but fails"
+    with _told(failure), torch.random.fork_rng(devices=[]):
+        step = trial.training_loss(torch.rand(1, 3, crop_size, crop_size), progress)
         if not step.loss.requires_grad:
             raise ConfigError("model must have weights that its loss depends on, got none; detach no output.")
         for key, value in step.numbers.items():
             if not isinstance(key, str) or not isinstance(value, float | int | torch.Tensor):
                 raise TypeError(f"numbers to log must stand by name, got {key!r}: {type(value).__name__}")
             float(value)
+
+
+@contextlib.contextmanager
+def _told(failure: str, advice: str = "") -> Iterator[None]:
+    """Have whatever fails in a user's own class end in one sentence."""
+    try:
+        yield
     except UserError:
         raise
-    except Exception as error:  # a user's own stage can fail in any way
-        raise ConfigError(
-            f"A training step must work at epoch {progress:g} with {', '.join(acting) or 'no stage'}, but fails: "
-            f"{type(error).__name__}: {first_line(error)}."
-        ) from error
+    except Exception as error:
+        raise ConfigError(f"{failure}: {type(error).__name__}: {first_line(error)}{advice}.") from error
 
 
 def _stages(module: CodecModule) -> list[Stage]:

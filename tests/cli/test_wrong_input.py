@@ -109,8 +109,15 @@ def assert_refused(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize(("override", "sentence"), (WRONG_VALUES | UNKNOWN).items())
+OF_GROUPS = {"": WRONG_VALUES | UNKNOWN, "phase2=inter_scale": PHASE_2, "diagnostics=spectral": DIAGNOSTICS}
+
+
+@pytest.mark.parametrize(
+    ("group", "override", "sentence"),
+    [(group, *case) for group, cases in OF_GROUPS.items() for case in cases.items()],
+)
 def test_a_wrong_setting_ends_with_one_sentence(
+    group: str,
     override: str,
     sentence: str,
     run_train: Callable[..., int],
@@ -120,31 +127,8 @@ def test_a_wrong_setting_ends_with_one_sentence(
 ) -> None:
     key = override.split("=")[0]
     kept = [word for word in small_run if word.split("=")[0] != key]
-    assert_refused(run_train, capsys, tmp_path / "run", [*kept, override], sentence)
-
-
-@pytest.mark.parametrize(("override", "sentence"), PHASE_2.items())
-def test_a_wrong_setting_of_phase_2_ends_with_one_sentence(
-    override: str,
-    sentence: str,
-    run_train: Callable[..., int],
-    small_run: list[str],
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
-    assert_refused(run_train, capsys, tmp_path / "run", [*small_run, "phase2=inter_scale", override], sentence)
-
-
-@pytest.mark.parametrize(("override", "sentence"), DIAGNOSTICS.items())
-def test_a_wrong_setting_of_diagnostics_ends_with_one_sentence(
-    override: str,
-    sentence: str,
-    run_train: Callable[..., int],
-    small_run: list[str],
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
-    assert_refused(run_train, capsys, tmp_path / "run", [*small_run, "diagnostics=spectral", override], sentence)
+    chosen = [group] if group else []
+    assert_refused(run_train, capsys, tmp_path / "run", [*kept, *chosen, override], sentence)
 
 
 def test_a_missing_folder_setting_is_asked_for(

@@ -102,10 +102,8 @@ class CompressAICodec(Codec):
             try:
                 out = self.model.compress(padding.pad(x.float()))
                 parts = [string[0] for string in out["strings"]]
-            except CodingError:
+            except (CodingError, ValueError):  # the latter where there are no coding tables
                 raise
-            except ValueError:
-                raise  # there are no coding tables
             except Exception as error:  # a class of one's own can fail in any way
                 raise CodingError(f"The codec's compress must return strings, but fails: {_reason(error)}.") from error
         names = NAMES if len(parts) <= len(NAMES) else [f"s{number}" for number in range(1, len(parts) + 1)]
