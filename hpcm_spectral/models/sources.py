@@ -64,8 +64,8 @@ def read_source(setting: str, name: str, allow: Collection[str] = ()) -> CodecSo
     """Read a codec's weights from any file that holds them, without running code that a file could bring along.
 
     Args:
-        name: The setting, for messages.
-        setting: Its value: the folder of an exported codec or of a run, a published checkpoint or one of a run.
+        setting: The folder of an exported codec or of a run, a published checkpoint or one of a run.
+        name: The setting's name, for messages.
         allow: Classes that a file may name besides registered codecs, see :func:`hpcm_spectral.models.load_codec`.
 
     Raises:

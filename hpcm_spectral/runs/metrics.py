@@ -130,7 +130,7 @@ def _read_cells(path: Path, error: type[UserError] = UserError) -> pd.DataFrame:
                 header, *rows = list(csv.reader(file)) or [[]]
         except csv.Error as damage:
             raise ValueError(damage) from None
-        if header and (missing := {"step", "epoch"} - set(header)):
+        if header and (missing := set(KEYS) - set(header)):
             raise ValueError(f"its first line names no {' and no '.join(sorted(missing))}")
         if rows and len(rows[-1]) != len(header):
             rows.pop()
