@@ -22,10 +22,12 @@ class ScaleLatent:
         y_hat: Decoded values at this scale's size, with gradient. Where scales share one latent (HPCM) they contain
             the values that coarser scales decoded; in a true hierarchy they are this scale's own.
         newly_coded: True where this scale coded a value, False where it inherited one; broadcasts over the batch.
+        prior: Of a hierarchy's coarsest scale: the learned bias that its prior starts from, at this scale's size.
     """
 
     y_hat: Float[torch.Tensor, "B C h w"]
     newly_coded: Bool[torch.Tensor, "1 C h w"]
+    prior: Float[torch.Tensor, "B D h w"] | None = None
 
 
 class CodecOutput(TypedDict):
@@ -80,6 +82,7 @@ class Codec(nn.Module):
         name: The name that it is registered under, or the dotted path of its class.
         arguments: What it is built from: plain values that JSON can hold.
         size_multiple: What images are padded to: a multiple, in pixels, for both sides. Training crops are one.
+        scales: Up to how many scales a decoder can be told to stop at; 1 for a codec that is decoded as a whole.
         levels: Number of rate levels; 1 for a codec of one rate.
         lmbdas: Weight of the distortion at each level, in the unit of the loss's own; None: the loss's.
     """
@@ -87,6 +90,7 @@ class Codec(nn.Module):
     name: str
     arguments: dict[str, Any]
     size_multiple: int = 1
+    scales: int = 1
     levels: int = 1
     lmbdas: tuple[float, ...] | None = None
 
@@ -94,6 +98,11 @@ class Codec(nn.Module):
     def network(self) -> nn.Module:
         """The module whose weights files hold under their own names: the codec itself, unless it wraps another."""
         return self
+
+    @property
+    def middle_level(self) -> int:
+        """The level that stands for all others where one picture or figure has to."""
+        return (self.levels - 1) // 2
 
     def forward(self, x: Float[torch.Tensor, "B 3 H W"], level: Level | None = None) -> CodecOutput:
         """Reconstruct images and estimate what they cost.
@@ -115,8 +124,12 @@ class Codec(nn.Module):
         """
         raise NotImplementedError
 
-    def decode(self, image: EncodedImage) -> Float[torch.Tensor, "1 3 H W"]:
+    def decode(self, image: EncodedImage, scales: int | None = None) -> Float[torch.Tensor, "1 3 H W"]:
         """The inverse of :meth:`encode` on the same kind of machine; the reconstruction is not clamped.
+
+        Args:
+            image: What ``encode`` returned.
+            scales: Decode the first ones only, as the record of that many in :meth:`reconstructions`; None: all.
 
         Raises:
             CodingError: Other symbols came out than went in.

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
 from hpcm_spectral.cli.outputs import output_folder
 from hpcm_spectral.codec import Codec
-from hpcm_spectral.config import Names, check_settings, plain
+from hpcm_spectral.config import Names
 from hpcm_spectral.errors import CodingError, ConfigError, UserError
 from hpcm_spectral.evaluation.files import SUFFIX
 from hpcm_spectral.files import user_path
@@ -24,7 +23,7 @@ log = logging.getLogger("hpcm_spectral")
 
 
 class CodingSettings(BaseModel):
-    """The settings of ``conf/compress.yaml`` and ``conf/decompress.yaml``."""
+    """The settings that ``conf/compress.yaml`` and ``conf/decompress.yaml`` share."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -37,20 +36,23 @@ class CodingSettings(BaseModel):
 
 
 def code_files(
-    cfg: DictConfig, find: Callable[[Path], Sequence[Path]], suffix: str, code: Callable[[Codec, Path, Path], int]
+    settings: CodingSettings,
+    find: Callable[[Path], Sequence[Path]],
+    suffix: str,
+    prepare: Callable[[Codec], Callable[[Path, Path], int]],
 ) -> None:
     """Make a file from every input, and say what each took; one that cannot be used does not stop the others.
 
     Args:
-        cfg: The program's config.
+        settings: The program's.
         find: The inputs in a folder.
         suffix: Of the files to make.
-        code: Makes the second file from the first, and returns the image's pixels.
+        prepare: Checks the settings for the codec, and returns what makes the second file from the first and returns
+            the image's pixels.
 
     Raises:
         UserError: Something that the user can mend.
     """
-    settings = check_settings(CodingSettings, plain(cfg))
     source = user_path(settings.input)
     if not settings.input or not source.exists():
         got = settings.input or "nothing"
@@ -59,6 +61,7 @@ def code_files(
     names = target_names([path.relative_to(source) if source.is_dir() else Path(path.name) for path in inputs], suffix)
     output = output_folder(settings.output, "the files to make", names, overwrite=settings.overwrite)
     codec = load_codec(settings.codec, settings.allow).to(check_device(settings.device))
+    code = prepare(codec)
     output.mkdir(parents=True, exist_ok=True)
     done, bits, pixels, seconds = 0, 0, 0, 0.0
     bar = tqdm(inputs, unit="image", disable=len(inputs) == 1 or None)
@@ -67,7 +70,7 @@ def code_files(
         target = output / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            size = code(codec, path, target)
+            size = code(path, target)
         except (UserError, OSError) as error:
             if len(inputs) == 1:
                 with contextlib.suppress(OSError):  # it holds something else

@@ -1,14 +1,23 @@
 """Compress images to ``.hpcm`` files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hpcm_spectral.cli.coding import code_files
+from hpcm_spectral.cli.coding import CodingSettings, code_files
 from hpcm_spectral.codec import Codec
+from hpcm_spectral.config import check_settings, plain
 from hpcm_spectral.data.decode import as_tensor, read_image
 from hpcm_spectral.data.folder import list_images
 from hpcm_spectral.evaluation.files import SUFFIX, write_hpcm
+from hpcm_spectral.evaluation.levels import check_level
+
+
+class CompressSettings(CodingSettings):
+    """The settings of ``conf/compress.yaml``."""
+
+    level: int | None
 
 
 def run_compression(cfg: DictConfig) -> None:
@@ -17,10 +26,17 @@ def run_compression(cfg: DictConfig) -> None:
     Raises:
         UserError: Something that the user can mend; other images are coded all the same.
     """
-    code_files(cfg, list_images, SUFFIX, _compress)
+    settings = check_settings(CompressSettings, plain(cfg))
 
+    def prepare(codec: Codec) -> Callable[[Path, Path], int]:
+        level = codec.middle_level if settings.level is None else settings.level
+        check_level(codec, level, "level")
+        device = next(codec.parameters()).device
 
-def _compress(codec: Codec, source: Path, target: Path) -> int:
-    x = as_tensor(read_image(source))[None].to(next(codec.parameters()).device)
-    image = write_hpcm(codec, x, target)
-    return image.height * image.width
+        def compress(source: Path, target: Path) -> int:
+            image = write_hpcm(codec, as_tensor(read_image(source))[None].to(device), target, level)
+            return image.height * image.width
+
+        return compress
+
+    code_files(settings, list_images, SUFFIX, prepare)

@@ -1,13 +1,21 @@
 """Decompress ``.hpcm`` files to PNG images."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hpcm_spectral.cli.coding import code_files
+from hpcm_spectral.cli.coding import CodingSettings, code_files
 from hpcm_spectral.codec import Codec
+from hpcm_spectral.config import check_settings, plain
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_png
+
+
+class DecompressSettings(CodingSettings):
+    """The settings of ``conf/decompress.yaml``."""
+
+    scales: int | None
 
 
 def run_decompression(cfg: DictConfig) -> None:
@@ -16,7 +24,26 @@ def run_decompression(cfg: DictConfig) -> None:
     Raises:
         UserError: Something that the user can mend; other files are decoded all the same.
     """
-    code_files(cfg, _list_files, ".png", _decompress)
+    settings = check_settings(DecompressSettings, plain(cfg))
+
+    def prepare(codec: Codec) -> Callable[[Path, Path], int]:
+        scales = settings.scales
+        if scales is not None and not 1 <= scales <= codec.scales:
+            must = (
+                f"lie between 1 and {codec.scales}"
+                if codec.scales > 1
+                else "be 1 or null, as it is decoded as a whole,"
+            )
+            raise ConfigError(f"scales must {must} for {codec.name}, got {scales}.")
+
+        def decompress(source: Path, target: Path) -> int:
+            x_hat = read_hpcm(codec, source, scales)
+            write_png(x_hat, target)
+            return x_hat.shape[-2] * x_hat.shape[-1]
+
+        return decompress
+
+    code_files(settings, _list_files, ".png", prepare)
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -24,9 +51,3 @@ def _list_files(folder: Path) -> list[Path]:
     if not found:
         raise ConfigError(f"input must hold {SUFFIX} files, but {folder} has none; check the path.")
     return found
-
-
-def _decompress(codec: Codec, source: Path, target: Path) -> int:
-    x_hat = read_hpcm(codec, source)
-    write_png(x_hat, target)
-    return x_hat.shape[-2] * x_hat.shape[-1]

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from omegaconf import DictConfig
@@ -25,6 +25,7 @@ from hpcm_spectral.evaluation import (
     write_per_image,
     write_results,
 )
+from hpcm_spectral.evaluation.levels import curve_levels
 from hpcm_spectral.evaluation.results import RESULTS
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
 from hpcm_spectral.metrics.bd_rate import MIN_POINTS
@@ -59,6 +60,7 @@ class EvaluationSettings(BaseModel):
     images: str
     datasets: str
     reference_set: ReferenceSet | None
+    levels: int | list[int] | None
     name: str | None
     device: Literal["cpu", "cuda"]
     on_error: Literal["skip", "raise"]
@@ -83,7 +85,8 @@ def run_evaluation(cfg: DictConfig) -> None:
         read_codec(folder, settings.allow)
         content = read_description(folder)
         descriptions[label] = {"name": content["name"], "training": content.get("training")}
-    scores = _score(codecs, images, output, settings)
+    points = _score(codecs, images, output, settings)
+    scores = [point.score for point in points]
 
     name = settings.name or _curve_name(descriptions)
     results = curve(scores)
@@ -102,7 +105,16 @@ def run_evaluation(cfg: DictConfig) -> None:
             "count": len(images.paths),
             "skipped": images.skipped,
         },
-        "codecs": [{"label": s.label, "folder": str(codecs[s.label]), **descriptions[s.label]} for s in scores],
+        "codecs": [
+            {
+                "label": point.score.label,
+                "folder": str(codecs[point.codec]),
+                "level": point.level,
+                "lmbda": point.lmbda,
+                **descriptions[point.codec],
+            }
+            for point in points
+        ],
         "device": torch.cuda.get_device_name() if settings.device == "cuda" else "cpu",
         "references": references.name,
         "bd_rate": [
@@ -140,20 +152,37 @@ def _curve_name(descriptions: dict[str, dict[str, Any]]) -> str:
     return f"{names.pop()}, {len(descriptions)} codecs" if len(names) == 1 else f"{len(descriptions)} codecs"
 
 
+class Point(NamedTuple):
+    """A codec at one of its rate levels; ``lmbda`` is what that level was trained for, if the codec says so."""
+
+    codec: str
+    level: int
+    lmbda: float | None
+    score: CodecScore
+
+
 def _score(
     codecs: dict[str, Path], images: EvaluationImages, output: Path, settings: EvaluationSettings
-) -> list[CodecScore]:
-    """Score every codec; the points in the order of their rates."""
+) -> list[Point]:
+    """Score every codec at every level; the points in the order of their rates."""
+    wanted = [settings.levels] if isinstance(settings.levels, int) else settings.levels
+    # Levels are known once a codec is built; all are checked before the first is measured, which can take hours.
+    levels = {label: curve_levels(load_codec(folder, settings.allow), wanted) for label, folder in codecs.items()}
+    count = sum(map(len, levels.values()))
     log.info(
         "%d codec%s, %d images of %s, on %s", len(codecs), _s(codecs), len(images.paths), images.title, settings.device
     )
-    scores = []
-    with tqdm(total=len(codecs) * len(images.paths), unit="image", disable=None) as bar:
+    points = []
+    with tqdm(total=count * len(images.paths), unit="image", disable=None) as bar:
         for label, folder in codecs.items():
-            bar.set_description(label)
             codec = load_codec(folder, settings.allow).to(settings.device)
-            scores.append(CodecScore(label, tuple(score_codec(codec, images, output / BITSTREAMS / label, bar.update))))
-    return sorted(scores, key=lambda score: score.mean("bpp") or 0.0)
+            for level in levels[label]:
+                name = label if codec.levels == 1 else f"{label}@{level}"
+                bar.set_description(name)
+                images_of = score_codec(codec, images, output / BITSTREAMS / name, bar.update, level)
+                lmbda = None if codec.lmbdas is None else codec.lmbdas[level]
+                points.append(Point(label, level, lmbda, CodecScore(name, tuple(images_of))))
+    return sorted(points, key=lambda point: point.score.mean("bpp") or 0.0)
 
 
 def _compare(
@@ -169,8 +198,8 @@ def _compare(
     note = "" if same else f"The points are of {images.title}; that they compare is the user's word (reference_set)."
     if len(own.bpp) < MIN_POINTS:
         few = (
-            f"BD-rate needs a curve of at least {MIN_POINTS} codecs, this one has {len(own.bpp)}: "
-            "codec=[A,B,C,D], trained for different rates."
+            f"BD-rate needs a curve of at least {MIN_POINTS} points, this one has {len(own.bpp)}: codec=[A,B,C,D], "
+            "trained for different rates, or levels=[...] of a codec that has several."
         )
         return [], f"{note} {few}".strip()
     return compare(own, references), note

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,9 @@ def finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
     codec.load_state_dict(weights)
     codec.settle()
     loss = run.module.loss
+    lmbda = loss.lmbda if codec.lmbdas is None else [codec.lmbdas[0], codec.lmbdas[-1]]
     training = {
-        "loss": {"metric": loss.metric, "lmbda": loss.lmbda},
+        "loss": {"metric": loss.metric, "lmbda": lmbda},
         "epochs": checkpoint["epoch"] + 1,
         "steps": checkpoint["global_step"],
     }
@@ -132,7 +134,11 @@ def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> No
     if "stopped" in figures:
         log.info("stopped early: %s", figures["stopped"])
     if {"loss", "bpp_loss", "psnr"} <= val.keys():
-        log.info("last validation: loss %.3f, %.3f bpp, PSNR %.2f dB", val["loss"], val["bpp_loss"], val["psnr"])
+        of = "last validation: loss %.3f, %.3f bpp, PSNR %.2f dB"
+        log.info(of, val["loss"], val["bpp_loss"], val["psnr"])
+        for level in sorted(int(key.split("/")[0][6:]) for key in val if re.fullmatch(r"level_\d+/psnr", key)):
+            own = {key: val.get(f"level_{level}/{key}", math.nan) for key in ("lmbda", "bpp_loss", "psnr")}
+            log.info("  level %d, lambda %.4f: %.3f bpp, PSNR %.2f dB", level, *own.values())
     if "seconds_per_step" in figures:
         log.info("%.2f s per step, peak memory %.0f MiB", figures["seconds_per_step"], figures["peak_memory_mib"])
     if spent := figures.get(DIAGNOSED):

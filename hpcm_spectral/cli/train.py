@@ -166,10 +166,17 @@ def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     device, parameters = run.trainer.strategy.root_device.type, count_parameters(run.module.codec)
     log.info("run folder: %s", folder)
     log.info("%s: %s parameters", run.module.codec.name, f"{parameters:,}")
+    if (lmbdas := run.module.codec.lmbdas) is not None:
+        log.info(
+            "%d rate levels, lambda %.4f to %.4f (x 255^2: %.0f to %.0f), in place of loss.lmbda",
+            *(len(lmbdas), lmbdas[0], lmbdas[-1], 255**2 * lmbdas[0], 255**2 * lmbdas[-1]),
+        )
     log.info("%d epochs of %d steps, batches of %d, on %s", epochs, steps, run.data.batch_size, device)
     if checkpoint is not None:
         log.info("continuing from %s", checkpoint)
         if run.settings.init_from is not None:
             log.info("not initialised again from %s", run.settings.init_from)
     if device == "cpu" and parameters > MANY_ON_A_CPU:
-        log.info("on a CPU this model takes seconds per image and step; model=hpcm_tiny trains in minutes")
+        log.info(
+            "on a CPU this model takes seconds per image and step; model=hpcm_tiny and model=dhic_tiny train in minutes"
+        )

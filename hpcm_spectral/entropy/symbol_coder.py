@@ -8,7 +8,7 @@ import torch
 from compressai.ans import BufferedRansEncoder, RansDecoder
 from jaxtyping import Bool, Float
 
-from hpcm_spectral.entropy.generalized_gaussian import GeneralizedGaussianConditional
+from hpcm_spectral.entropy.tabled import TabledConditional
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.ops import ste_round
 
@@ -49,7 +49,7 @@ class EstimatingCoder:
         likelihoods: One tensor per step coded so far; 1 where nothing is coded.
     """
 
-    def __init__(self, entropy_model: GeneralizedGaussianConditional, *, training: bool) -> None:
+    def __init__(self, entropy_model: TabledConditional, *, training: bool) -> None:
         self.entropy_model = entropy_model
         self.training = training
         self.likelihoods: list[torch.Tensor] = []
@@ -66,7 +66,8 @@ class EstimatingCoder:
         rounded = ste_round(residual)
         # Under bf16 autocast the noise must not be rounded to bf16, hence float32 above.
         coded = residual + torch.empty_like(residual).uniform_(-0.5, 0.5) if self.training else rounded
-        likelihood = self.entropy_model.likelihood(coded, scales)
+        of = self.entropy_model.training_likelihood if self.training else self.entropy_model.likelihood
+        likelihood = of(coded, scales)
         if inside is not None:
             likelihood = torch.where(inside, likelihood, 1.0)
             rounded = torch.where(inside, rounded, 0.0)
@@ -77,7 +78,7 @@ class EstimatingCoder:
 class _TableCoder:
     """What writing and reading share: the tables as the rANS coder takes them, and a checksum of the symbols."""
 
-    def __init__(self, entropy_model: GeneralizedGaussianConditional) -> None:
+    def __init__(self, entropy_model: TabledConditional) -> None:
         if not entropy_model._quantized_cdf.numel():
             raise ValueError("the codec's coding tables must exist before it can code; call codec.update() first.")
         self.entropy_model = entropy_model
@@ -108,7 +109,7 @@ class EncodingCoder(_TableCoder):
         ValueError: There are no coding tables.
     """
 
-    def __init__(self, entropy_model: GeneralizedGaussianConditional) -> None:
+    def __init__(self, entropy_model: TabledConditional) -> None:
         super().__init__(entropy_model)
         self._encoder = BufferedRansEncoder()
 
@@ -152,7 +153,7 @@ class DecodingCoder(_TableCoder):
         ValueError: There are no coding tables.
     """
 
-    def __init__(self, entropy_model: GeneralizedGaussianConditional, string: bytes, count: int) -> None:
+    def __init__(self, entropy_model: TabledConditional, string: bytes, count: int) -> None:
         super().__init__(entropy_model)
         self._decoder = RansDecoder()
         self._decoder.set_stream(string + bytes(_ZEROS_PER_SYMBOL * count + _ZEROS))

@@ -36,8 +36,13 @@ def write_hpcm(codec: Codec, x: Float[torch.Tensor, "1 3 H W"], path: Path, leve
     return image
 
 
-def read_hpcm(codec: Codec, path: Path) -> Float[torch.Tensor, "1 3 H W"]:
+def read_hpcm(codec: Codec, path: Path, scales: int | None = None) -> Float[torch.Tensor, "1 3 H W"]:
     """Decode a file that :func:`write_hpcm` wrote with the same codec.
+
+    Args:
+        codec: With its coding tables.
+        path: The file.
+        scales: Decode only as many of the codec's scales; None: all.
 
     Returns:
         The reconstruction on the codec's device, not clamped.
@@ -47,7 +52,8 @@ def read_hpcm(codec: Codec, path: Path) -> Float[torch.Tensor, "1 3 H W"]:
         OSError: The file cannot be read.
     """
     try:
-        return codec.decode(unpack(Path(path).read_bytes(), fingerprint(codec)))
+        image = unpack(Path(path).read_bytes(), fingerprint(codec))
+        return codec.decode(image) if scales is None else codec.decode(image, scales)
     except CodingError as error:
         raise CodingError(f"{path} {error}.") from None
 

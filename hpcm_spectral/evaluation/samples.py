@@ -20,6 +20,8 @@ def write_samples(
 ) -> None:
     """Decode the first few photographs and write each beside its original, with estimated bpp, PSNR and MS-SSIM.
 
+    A codec of several rate levels shows its middle one.
+
     The codec is in evaluation mode, the photographs in [0, 1]; they go into the run folder's folder ``samples``.
     """
     folder = run_folder / FOLDER
@@ -28,7 +30,7 @@ def write_samples(
     device = next(codec.parameters()).device
     for number, (x, name) in enumerate(zip(itertools.islice(images, MAX_SAMPLES), names, strict=False)):
         with torch.inference_mode():
-            out = codec(x.to(device))
+            out = codec(x.to(device), codec.middle_level)
         out["x_hat"] = out["x_hat"].cpu()
         height, width = x.shape[-2:]
         # Folders and extensions can repeat a name.

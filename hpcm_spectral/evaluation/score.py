@@ -58,7 +58,11 @@ class ImageScore:
 
 
 def score_codec(
-    codec: Codec, images: EvaluationImages, folder: Path, on_image: Callable[[], object] = lambda: None
+    codec: Codec,
+    images: EvaluationImages,
+    folder: Path,
+    on_image: Callable[[], object] = lambda: None,
+    level: int = 0,
 ) -> list[ImageScore]:
     """Score every image, after one that only warms up.
 
@@ -67,19 +71,20 @@ def score_codec(
         images: What to code.
         folder: Gets a file per image, in folders like theirs.
         on_image: Called after each image, such as to move a progress bar.
+        level: Rate level.
     """
     files = [folder / f"{name}{SUFFIX}" for name in images.names]
     for parent in {file.parent for file in files}:
         parent.mkdir(parents=True, exist_ok=True)
-    score_image(codec, images.paths[0], files[0], images.names[0])
+    score_image(codec, images.paths[0], files[0], images.names[0], level)
     scores = []
     for path, file, name in zip(images.paths, files, images.names, strict=True):
-        scores.append(score_image(codec, path, file, name))
+        scores.append(score_image(codec, path, file, name, level))
         on_image()
     return scores
 
 
-def score_image(codec: Codec, image: Path, file: Path, name: str) -> ImageScore:
+def score_image(codec: Codec, image: Path, file: Path, name: str, level: int = 0) -> ImageScore:
     """Code one image and measure it; nothing but the file passes from the encoder to the decoder.
 
     Raises:
@@ -91,9 +96,9 @@ def score_image(codec: Codec, image: Path, file: Path, name: str) -> ImageScore:
     x = original.to(device)
     # The arithmetic of coding; also warms up what is chosen per image size, such as the kernels of convolutions.
     with torch.inference_mode(), reproducible(device):
-        estimated = {name: bits(values).item() for name, values in codec(x)["likelihoods"].items()}
+        estimated = {name: bits(values).item() for name, values in codec(x, level)["likelihoods"].items()}
     try:
-        encoded, encode_seconds = timed(device, lambda: write_hpcm(codec, x, file))
+        encoded, encode_seconds = timed(device, lambda: write_hpcm(codec, x, file, level))
     except CodingError as error:
         raise CodingError(f"{file}: {error}") from None  # names image and codec
     x_hat, decode_seconds = timed(device, lambda: read_hpcm(codec, file))

@@ -117,6 +117,67 @@ def checked_tensor(key: str, value: object, shape: tuple[int, ...], owner: str, 
     return tensor
 
 
+def without_prefix(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
+    """A published state dict without the ``module.`` that training on several devices puts before every key.
+
+    Raises:
+        CheckpointError: A key is no text, or there twice.
+    """
+    tensors: dict[str, Any] = {}
+    for key, value in state_dict.items():
+        plain = key.removeprefix("module.") if isinstance(key, str) else key
+        if not isinstance(key, str) or plain in tensors:
+            raise CheckpointError(f"Every key of a checkpoint must be text and there once, got {shown(key)}.")
+        tensors[plain] = value
+    return tensors
+
+
+def translated(
+    tensors: Mapping[str, Any],
+    names: Mapping[str, str],
+    shapes: Shapes,
+    unused: Mapping[str, tuple[int, ...] | int],
+    owner: str,
+) -> dict[str, torch.Tensor]:
+    """The weights in a published state dict by our own keys.
+
+    Args:
+        tensors: By published key.
+        names: Our key for every published one that must be there.
+        shapes: Of our weights, by our keys.
+        unused: What must be there besides, its values unused: by its key a shape, or the number of dimensions that a
+            table has once it is filled.
+        owner: What it is a checkpoint of, for messages.
+
+    Raises:
+        CheckpointError: A key is unknown or missing, its tensor of another shape or not finite.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for key, value in tensors.items():
+        if key in names:
+            found[names[key]] = checked_tensor(key, value, shapes[names[key]], owner)
+        elif key in unused:
+            _check_unused(key, value, unused[key], owner)
+    if unknown := [shown(key) for key in tensors if key not in names and key not in unused]:
+        more = f" and {len(unknown) - 3} more" if unknown[3:] else ""
+        raise CheckpointError(f"Every key of {owner} must be a published one, got {', '.join(unknown[:3])}{more}.")
+    for key in (*names, *unused):
+        if key not in tensors:
+            raise CheckpointError(f"{owner[0].upper()}{owner[1:]} must hold {key!r}, which is missing.")
+    return found
+
+
+def _check_unused(key: str, value: object, form: tuple[int, ...] | int, owner: str) -> None:
+    shape = array_shape(value)
+    if isinstance(form, tuple):
+        fits, must = shape == form, f"shape {form}"
+    else:
+        fits = shape == (0,) or (shape is not None and len(shape) == form)
+        must = f"shape (0,) or {form} dimensions"
+    if not fits:
+        raise CheckpointError(f"{key!r} must have {must} in {owner}, got {shape or type(value).__name__}.")
+
+
 def shown(value: object) -> str:
     """A value from a file for a message, cut short."""
     text = repr(value)

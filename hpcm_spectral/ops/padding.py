@@ -1,6 +1,7 @@
-"""Centred zero padding to a multiple, and its inverse."""
+"""Padding to a multiple, and its inverse."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,18 +10,27 @@ from jaxtyping import Bool, Float
 
 @dataclass(frozen=True)
 class Padding:
-    """Rows and columns added on each side of an image."""
+    """Rows and columns added on each side of an image.
+
+    Args:
+        left: Columns at the left.
+        right: Columns at the right.
+        top: Rows at the top.
+        bottom: Rows at the bottom.
+        mode: What they hold: zeros (``constant``), or the border's values (``replicate``).
+    """
 
     left: int
     right: int
     top: int
     bottom: int
+    mode: Literal["constant", "replicate"] = "constant"
 
     def pad(self, x: Float[torch.Tensor, "B C H W"]) -> Float[torch.Tensor, "B C H_padded W_padded"]:
-        """Surround an image with zeros."""
+        """Surround an image."""
         if not any((self.left, self.right, self.top, self.bottom)):
             return x
-        return F.pad(x, (self.left, self.right, self.top, self.bottom))
+        return F.pad(x, (self.left, self.right, self.top, self.bottom), mode=self.mode)
 
     def crop(self, x: Float[torch.Tensor, "B C H_padded W_padded"]) -> Float[torch.Tensor, "B C H W"]:
         """Cut the padding off again."""
@@ -55,7 +65,19 @@ def centred_padding(height: int, width: int, multiple: int) -> Padding:
 
     Example:
         >>> centred_padding(255, 300, 256)
-        Padding(left=106, right=106, top=0, bottom=1)
+        Padding(left=106, right=106, top=0, bottom=1, mode='constant')
     """
     rows, columns = -height % multiple, -width % multiple
     return Padding(columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+
+
+def aligned_padding(height: int, width: int, multiple: int) -> Padding:
+    """Padding of an image to the next multiple at its right and bottom only, with the border's values.
+
+    No other way touches fewer positions of latents of any stride.
+
+    Example:
+        >>> aligned_padding(255, 300, 64)
+        Padding(left=0, right=20, top=0, bottom=1, mode='replicate')
+    """
+    return Padding(0, -width % multiple, 0, -height % multiple, "replicate")

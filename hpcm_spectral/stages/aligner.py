@@ -30,7 +30,7 @@ class Aligner(nn.Module):
     Args:
         fine_channels: Channels of the finer latent, C.
         coarse_channels: Channels of the coarser one.
-        levels: How often the finer latent's sides are halved, at least 1.
+        levels: How often the finer latent's sides are halved; 0: it has the coarser one's.
         downsample: How the finer latent comes to the coarser one's size.
         wavelet: Name of the wavelet for ``dwt``.
         subbands: ``all`` bands of ``dwt``, or its low one (``ll``).
@@ -56,14 +56,14 @@ class Aligner(nn.Module):
         self.wavelet = wavelet
         self.subbands = subbands
         bands = 4**levels if (downsample, subbands) == ("dwt", "all") else 1
-        kernel = 2**levels + 1 if downsample == "strided_conv" else 1
+        kernel = 2**levels + 1 if downsample == "strided_conv" and levels else 1
         self.conv = nn.Conv2d(bands * fine_channels, coarse_channels, kernel, bias=False)
 
     def forward(self, fine: Float[torch.Tensor, "B C H W"], *, fixed: bool = False) -> Float[torch.Tensor, "B D h w"]:
         """The prediction; with ``fixed`` no gradient reaches the weights."""
         weight = self.conv.weight.detach() if fixed else self.conv.weight
         weight = weight.to(fine.dtype)
-        if self.downsample == "strided_conv":
+        if self.downsample == "strided_conv" and self.levels:
             return F.conv2d(fine, weight, stride=2**self.levels, padding=2 ** (self.levels - 1))
         if self.downsample == "average":
             return F.conv2d(F.avg_pool2d(fine, 2**self.levels), weight)

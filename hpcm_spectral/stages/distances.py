@@ -31,7 +31,7 @@ def mean_distance(kind: Distance, z: Latent, prediction: Latent) -> Scalar:
     return 1 - ((z * prediction).sum(dim=1) / norms.sqrt()).mean()
 
 
-def unexplained(kind: Distance, z: Latent, prediction: Latent) -> Scalar:
+def unexplained(kind: Distance, z: Latent, prediction: Latent, *, means_stay: bool = False) -> Scalar:
     """The distance that the prediction leaves at its best gain, as a share of the distance that none would leave.
 
     For ``l2`` it is ``1 - <z, p>^2 / (|z|^2 |p|^2)``, the unexplained share of the power, from 0 to 1; ``l1`` takes the
@@ -42,6 +42,7 @@ def unexplained(kind: Distance, z: Latent, prediction: Latent) -> Scalar:
         kind: The distance.
         z: The latent.
         prediction: What an aligner makes of the finer one. Of both, each channel's mean is left out.
+        means_stay: Leave it in, for a latent that is nothing else.
 
     Example:
         >>> z = torch.tensor([1.0, -1.0, 1.0, -1.0]).reshape(1, 1, 2, 2)
@@ -49,7 +50,7 @@ def unexplained(kind: Distance, z: Latent, prediction: Latent) -> Scalar:
         >>> [round(unexplained("l2", z, p).item(), 3) for p in (5 - 9 * z, z + other, other)]
         [0.0, 0.5, 1.0]
     """
-    z, prediction = centred(z), centred(prediction)
+    z, prediction = (_in_range(one) if means_stay else centred(one) for one in (z, prediction))
     if kind == "cosine":
         return mean_distance(kind, z, prediction)
     product, of_z, of_p = (z * prediction).mean(), z.square().mean() + POWER_FLOOR, prediction.square().mean()
@@ -65,6 +66,10 @@ def centred(z: Latent) -> Latent:
     A channel's mean says nothing about the image, and entropy models code it for free: with it, latents would seem to
     explain each other, and constants would pay.
     """
-    # Sums of squares of larger values leave the range of float32.
-    z = z / (z.detach().abs().amax() / 1e6).clamp(min=1)
+    z = _in_range(z)
     return z - z.mean(dim=(0, 2, 3), keepdim=True)
+
+
+def _in_range(z: Latent) -> Latent:
+    """Sums of squares of larger values would leave the range of float32."""
+    return z / (z.detach().abs().amax() / 1e6).clamp(min=1)

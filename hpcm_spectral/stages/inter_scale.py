@@ -51,7 +51,9 @@ class InterScaleRegularizer(PenaltyStage):
         aligner: ``adversarial`` (minimises the distance), ``joint`` (descends the codec's loss, as the formula
             says) or ``frozen`` (random).
         latents: ``exclusive`` takes from the finer scale only what it newly codes, ``inclusive`` all of its latent.
-        pairs: Which pairs to take, 1 being the two coarsest scales; None takes all.
+        pairs: Which pairs to take, 1 being the two coarsest scales; None takes all of these. 0 is the coarsest scale
+            and the learned bias that a hierarchy's prior starts from, as the paper also has it: a constant, of which
+            nothing is left without each channel's mean, so that there the means stay.
         lr: The aligner's learning rate, above 0; None takes the codec's.
         divergence_limit: Size of the term at which training without normalisation stops.
 
@@ -103,9 +105,9 @@ class InterScaleRegularizer(PenaltyStage):
             raise SettingError("lr", f"must be a number above 0, or null for the codec's, got {lr}.")
         if not 0 < divergence_limit < math.inf:
             raise SettingError("divergence_limit", f"must be a number above 0, got {divergence_limit}.")
-        if pairs is not None and (not pairs or min(pairs) < 1 or len(set(pairs)) != len(pairs)):
+        if pairs is not None and (not pairs or min(pairs) < 0 or len(set(pairs)) != len(pairs)):
             raise SettingError(
-                "pairs", f"must list different numbers from 1 on, or be null for all, got {list(pairs)}."
+                "pairs", f"must list different numbers from 0 on, or be null for all from 1 on, got {list(pairs)}."
             )
         if downsample != "dwt" and (wavelet, subbands) != ("haar", "all"):
             raise SettingError(
@@ -161,8 +163,10 @@ class InterScaleRegularizer(PenaltyStage):
                 f"{self.phase} needs latents of at least two scales, got {len(latents)}; choose another model or "
                 "phase2=off."
             )
-        if self.pairs is not None and self.pairs[-1] > count:
-            raise SettingError("pairs", f"must lie between 1 and {count} for this codec, got {self.pairs[-1]}.")
+        least = 1 if latents[0].prior is None else 0
+        for pair in self.pairs or ():
+            if not least <= pair <= count:
+                raise SettingError("pairs", f"must lie between {least} and {count} for this codec, got {pair}.")
         self.aligners, self._ratios = nn.ModuleDict(), {}
         for pair in self.pairs or range(1, count + 1):
             coarse, fine = self._pair(latents, pair)
@@ -207,17 +211,19 @@ class InterScaleRegularizer(PenaltyStage):
             for key, aligner in self.aligners.items():
                 coarse, fine = self._pair(latents, int(key))
                 adversarial = self.aligner == "adversarial"
+                means_stay = key == "0"
                 with torch.set_grad_enabled(torch.is_grad_enabled() and weight > 0):
                     prediction = aligner(fine, fixed=adversarial)
-                    distance = self._distance(coarse, prediction)
+                    distance = self._distance(coarse, prediction, means_stay)
                 # Where the aligner is of no use yet, there is nothing for the codec to gain.
                 bounded = self.normalize == "power" and self.distance == "l1"
                 rewards.append(distance.clamp(max=1) if bounded else distance)
                 if adversarial:
-                    aligner_losses.append(self._distance(coarse.detach(), aligner(fine.detach())))
+                    aligner_losses.append(self._distance(coarse.detach(), aligner(fine.detach()), means_stay))
                 pair = f"{key}_{int(key) + 1}"
                 measured[f"spectral/distance_{pair}"] = distance.detach()
-                measured[f"spectral/explained_{pair}"] = 1 - unexplained("l2", coarse.detach(), prediction.detach())
+                left = unexplained("l2", coarse.detach(), prediction.detach(), means_stay=means_stay)
+                measured[f"spectral/explained_{pair}"] = 1 - left
             term = -weight * torch.stack(rewards).sum()
             for number, latent in enumerate(latents, start=1):
                 measured[f"spectral/power_{number}"] = latent.y_hat.detach().float().square().mean()
@@ -230,11 +236,14 @@ class InterScaleRegularizer(PenaltyStage):
 
     def _pair(self, latents: Sequence[ScaleLatent], pair: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The coarser latent, and what the distance takes of the finer one."""
-        coarse, fine = latents[pair - 1], latents[pair]
-        got = f"{list(coarse.y_hat.shape)} at scale {pair} and {list(fine.y_hat.shape)} at scale {pair + 1}"
-        if coarse.y_hat.ndim != 4 or fine.y_hat.ndim != 4:
+        fine, coarse = latents[pair], latents[pair - 1].y_hat if pair else latents[0].prior
+        assert coarse is not None
+        if pair == 0:
+            return _wide(coarse), _wide(fine.y_hat)
+        got = f"{list(coarse.shape)} at scale {pair} and {list(fine.y_hat.shape)} at scale {pair + 1}"
+        if coarse.ndim != 4 or fine.y_hat.ndim != 4:
             raise UserError(f"{self.phase} needs latents [batch, channels, height, width], got {got}; reshape them.")
-        ratios = {big / small for big, small in zip(fine.y_hat.shape[2:], coarse.y_hat.shape[2:], strict=True)}
+        ratios = {big / small for big, small in zip(fine.y_hat.shape[2:], coarse.shape[2:], strict=True)}
         # An aligner, once there, is for one ratio.
         fitting = {self._ratios[pair]} if pair in self._ratios else POWERS_OF_TWO
         if len(ratios) > 1 or not ratios <= fitting:
@@ -243,11 +252,12 @@ class InterScaleRegularizer(PenaltyStage):
                 f"of two, 2 or more, got {got}; choose other phase2.pairs, or image sizes that the codec halves "
                 "without a remainder."
             )
-        z = fine.y_hat if self.latents == "inclusive" else fine.y_hat * fine.newly_coded
-        return tuple(y if y.dtype == torch.float64 else y.float() for y in (coarse.y_hat, z))  # type: ignore[return-value]
+        return _wide(coarse), _wide(fine.y_hat if self.latents == "inclusive" else fine.y_hat * fine.newly_coded)
 
-    def _distance(self, z: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
-        return (unexplained if self.normalize == "power" else mean_distance)(self.distance, z, prediction)
+    def _distance(self, z: torch.Tensor, prediction: torch.Tensor, means_stay: bool) -> torch.Tensor:
+        if self.normalize == "power":
+            return unexplained(self.distance, z, prediction, means_stay=means_stay)
+        return mean_distance(self.distance, z, prediction)
 
     def _stop_if_diverged(self, term: torch.Tensor, latents: Sequence[ScaleLatent], progress: float) -> None:
         size = term.detach().abs().nan_to_num(nan=math.inf)
@@ -262,6 +272,10 @@ class InterScaleRegularizer(PenaltyStage):
                 f"{-size.item():g} at epoch {progress:.2f}: nothing holds the reward back without normalisation; raise "
                 "the limit, or start a new run with phase2.normalize=power or a lower phase2.delta."
             )
+
+
+def _wide(y: torch.Tensor) -> torch.Tensor:
+    return y if y.dtype == torch.float64 else y.float()
 
 
 def _check_number(name: str, value: float | None, most: float = math.inf) -> None:

@@ -22,6 +22,9 @@ from hpcm_spectral.training.resuming import KEY, apply_changes, forget_other_kin
 
 BASELINE = "baseline"
 MAX_SKIPPED_IN_A_ROW = 50
+VALIDATED_LEVELS = 4
+# What a validation keeps of each rate level.
+OF_LEVELS = {"lmbda", "loss", "bpp_loss", "psnr", "ms_ssim_db"}
 NEVER = 2**31
 
 
@@ -57,7 +60,7 @@ class CodecModule(pl.LightningModule):
 
     Args:
         codec: The codec. One of several rate levels is trained on a level of its own for each image, at random, and
-            validated at the lowest, the middle and the highest one, whose mean is logged.
+            validated at (at most) four, from the lowest to the highest one; each is logged, and their mean.
         loss: The rate-distortion loss.
         recipe: Optimizer and learning-rate schedule.
         stages: Regularizers, in the order in which they act.
@@ -139,18 +142,27 @@ class CodecModule(pl.LightningModule):
         return TrainingStep(progress, phase, loss, terms, penalties, numbers)
 
     def validation_metrics(self, batch: Float[torch.Tensor, "1 3 H W"]) -> dict[str, torch.Tensor]:
-        """Metrics of one full photograph in [0, 1], by key; no stage takes part."""
+        """Metrics of one full photograph in [0, 1], by key; no stage takes part.
+
+        Of a codec with several rate levels, those of ``level_9/psnr`` are of level 9, those of ``psnr`` their mean.
+        """
         x = batch.contiguous(memory_format=self.memory_format)
-        last = self.codec.levels - 1
-        levels = [torch.full((len(x),), k, device=x.device) for k in sorted({0, last // 2, last})] if last else [None]
-        each = []
-        for level in levels:
-            out, terms = self._rate_distortion(x, batch, level)
+        each = {}
+        for level in validated_levels(self.codec):
+            levels = torch.full((len(x),), level, device=x.device) if self.codec.levels > 1 else None
+            out, terms = self._rate_distortion(x, batch, levels)
             metrics = {**terms.metrics(), "psnr": psnr_8bit(batch, out["x_hat"])}
             if min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
                 metrics["ms_ssim_db"] = ms_ssim_db(batch, out["x_hat"])
-            each.append(metrics)
-        return {key: torch.stack([metrics[key] for metrics in each]).mean(0) for key in each[0]}
+            if self.codec.lmbdas is not None:
+                metrics["lmbda"] = torch.tensor(self.codec.lmbdas[level], device=x.device)
+            each[level] = metrics
+        means = {key: torch.stack([m[key] for m in each.values()]).mean(0) for key in metrics if key != "lmbda"}
+        if self.codec.levels == 1:
+            return means
+        return means | {
+            f"level_{n}/{key}": metrics[key] for n, metrics in each.items() for key in OF_LEVELS & metrics.keys()
+        }
 
     def _rate_distortion(
         self, x: torch.Tensor, target: torch.Tensor, level: torch.Tensor | None
@@ -281,6 +293,12 @@ class CodecModule(pl.LightningModule):
                 f"Gradients must be finite, but the last {MAX_SKIPPED_IN_A_ROW} steps up to step {self.global_step} "
                 "had none and were skipped; resume an earlier checkpoint with a lower optimizer.lr."
             )
+
+
+def validated_levels(codec: Codec) -> list[int]:
+    """The rate levels that a validation takes, evenly spaced."""
+    last = codec.levels - 1
+    return sorted({round(number * last / (VALIDATED_LEVELS - 1)) for number in range(VALIDATED_LEVELS)})
 
 
 def _value_and_numbers(stage: Stage, returned: Any) -> tuple[Any, Mapping[str, Any]]:

@@ -30,7 +30,8 @@ class SpectralDiagnostics(Callback):
     """Measures which frequencies each scale explains and what it costs, and keeps it in the run folder.
 
     It acts after the validation of every ``every_n_epochs``-th epoch, or the first one after that, and of the last
-    epoch. Training is bit-identical with and without it. A resumed run continues the file from its checkpoint on.
+    epoch, of a codec with several rate levels at its middle one. Training is bit-identical with and without it. A
+    resumed run continues the file from its checkpoint on.
 
     Args:
         every_n_epochs: At least 1.
@@ -126,7 +127,7 @@ class SpectralDiagnostics(Callback):
         for photograph in self.photographs:
             x = photograph[None].to(module.device).contiguous(memory_format=module.memory_format)
             with precision.val_step_context():
-                measured.append((x, self.codec.reconstructions(precision.convert_input(x))))
+                measured.append((x, self.codec.reconstructions(precision.convert_input(x), self.codec.middle_level)))
         return scale_spectra(measured, len(self.band_edges) - 1)
 
 

@@ -113,8 +113,8 @@ class CompressAICodec(Codec):
         return EncodedImage(strings, height, width, checksum=coded.value)
 
     @torch.inference_mode()
-    def decode(self, image: EncodedImage) -> Float[torch.Tensor, "1 3 H W"]:
-        """See :class:`Codec`; the reconstruction is clamped, as CompressAI's are."""
+    def decode(self, image: EncodedImage, scales: int | None = None) -> Float[torch.Tensor, "1 3 H W"]:
+        """See :class:`Codec`; the reconstruction is clamped, as CompressAI's are. There is no part of it."""
         padding = self._padding(image.height, image.width)
         zeros = bytes(ZEROS_PER_PIXEL * image.height * image.width + ZEROS)
         strings = [[string + zeros] for name, string in image.strings.items() if name != SHAPE]

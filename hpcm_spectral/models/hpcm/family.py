@@ -1,7 +1,6 @@
 """HPCM as a family of codecs: which arguments a file may give, and what its checkpoints show."""
 
 import inspect
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.errors import CheckpointError
+from hpcm_spectral.models.arguments import check_like
 from hpcm_spectral.models.hpcm.model import HPCM
 from hpcm_spectral.models.hpcm.published import is_published, translate_published
 from hpcm_spectral.models.hpcm.sizes import ORDERS, SIZES, infer_arguments, registered_name
@@ -37,15 +37,7 @@ class HPCMFamily(Family):
     def check_arguments(self, given: Mapping[str, Any], shapes: Shapes, owner: str) -> dict[str, Any]:
         """All of them, each of its type; their ranges are the business of the class."""
         defaults = {name: parameter.default for name, parameter in inspect.signature(HPCM).parameters.items()}
-        for name in (*defaults, *given):
-            if name not in given or name not in defaults:
-                state = "is missing" if name not in given else "is unknown"
-                raise CheckpointError(
-                    f"{owner} must hold the arguments {', '.join(defaults)}, but {shown(name)} {state}."
-                )
-            if not _is_like(given[name], defaults[name]):
-                like = json.dumps(defaults[name])
-                raise CheckpointError(f"{owner} must hold as {name} a value like {like}, got {shown(given[name])}.")
+        check_like(defaults, given, owner, same_lengths=True)
         if given[ORDER] not in ORDERS:
             raise CheckpointError(f"{owner} must hold as {ORDER} {' or '.join(ORDERS)}, got {shown(given[ORDER])}.")
         blocks = sum(sum(given[name]) for name in DEPTHS)
@@ -69,10 +61,3 @@ class HPCMFamily(Family):
         arguments[ORDER] = settings.get(ORDER, ORDERS[0])
         unknown = {} if settings else {ORDER: ORDERS}
         return CodecWeights(registered_name(arguments), arguments, dict(state_dict), unknown=unknown)
-
-
-def _is_like(value: object, default: object) -> bool:
-    """Whether both are of the same type; lists also of the same length."""
-    if isinstance(default, tuple):
-        return isinstance(value, list) and len(value) == len(default) and all(map(_is_like, value, default))
-    return type(value) is type(default)

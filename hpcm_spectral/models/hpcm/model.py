@@ -9,7 +9,7 @@ from compressai.registry import register_model
 from jaxtyping import Float
 from torch import nn
 
-from hpcm_spectral.codec import Codec, CodecOutput, EncodedImage, Level, PartialReconstruction, ScaleLatent
+from hpcm_spectral.codec import CodecOutput, EncodedImage, Level, PartialReconstruction, ScaleLatent
 from hpcm_spectral.entropy import (
     DecodingCoder,
     EncodingCoder,
@@ -19,9 +19,11 @@ from hpcm_spectral.entropy import (
     SymbolCoder,
     get_scale_table,
 )
-from hpcm_spectral.entropy.generalized_gaussian import SCALE_MIN, TAIL_MASS
+from hpcm_spectral.entropy.generalized_gaussian import SCALE_MIN
+from hpcm_spectral.entropy.tabled import TAIL_MASS
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.metrics import bits
+from hpcm_spectral.models.batches import CodesBatches
 from hpcm_spectral.models.hpcm.context import ProgressiveContext
 from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
 from hpcm_spectral.models.hpcm.sizes import BASE, HyperPriorOrder, checked_arguments, infer_arguments, registered_name
@@ -35,7 +37,7 @@ STRIDE_Y, STRIDE_Z = 16, 64
 
 
 @register_model("hpcm")
-class HPCM(CompressionModel, Codec):
+class HPCM(CodesBatches, CompressionModel):
     """Learned image codec with a hyper-prior and three scales of progressive context.
 
     .. code-block:: none
@@ -63,6 +65,9 @@ class HPCM(CompressionModel, Codec):
     """
 
     size_multiple = SIZE_MULTIPLE
+    scales = len(STEPS_UP_TO)
+    string_names = ("y", "z")
+    shape_multiple = STRIDE_Z
 
     def __init__(
         self,
@@ -160,7 +165,7 @@ class HPCM(CompressionModel, Codec):
         return EncodedImage(strings, height, width, checksum=checksum)
 
     @torch.inference_mode()
-    def decode(self, image: EncodedImage) -> Float[torch.Tensor, "1 3 H W"]:
+    def decode(self, image: EncodedImage, scales: int | None = None) -> Float[torch.Tensor, "1 3 H W"]:
         """See :class:`Codec`; equal to ``x_hat`` of ``forward`` in evaluation mode, given the same thread count too.
 
         Raises:
@@ -178,35 +183,15 @@ class HPCM(CompressionModel, Codec):
         coder_y = DecodingCoder(self.entropy_model, image.strings["y"], channels_y * rows * columns * cells)
         with reproducible(self.means_hyper.device):
             z_hat = self._code_hyper(coder_z, self.means_hyper.new_zeros(1, channels_z, rows, columns), padding)
-            latents = self._code_latents(coder_y, z_hat, None, padding)
-            if image.checksum is not None and coder_z.checksum ^ coder_y.checksum != image.checksum:
+            steps = STEPS_UP_TO[(scales or self.scales) - 1]
+            whole = steps == STEPS_UP_TO[-1]
+            latents = self._code_latents(PartialCoder(coder_y, steps), z_hat, None, padding)
+            if whole and image.checksum is not None and coder_z.checksum ^ coder_y.checksum != image.checksum:
                 raise CodingError(
                     "must give the symbols that were encoded, but their checksum differs; decode with the kind of "
                     "device, the library versions and the thread count that encoded"
                 )
             return self._synthesise(latents, padding, torch.float32)
-
-    def compress(self, x: Float[torch.Tensor, "B 3 H W"]) -> dict[str, Any]:
-        """Code images in CompressAI's form, each by itself; their sides are multiples of 64.
-
-        Returns:
-            ``strings``: those of y, then those of z, one per image; ``shape``: height and width divided by 64.
-
-        Raises:
-            ValueError: A side is no multiple of 64, or there are no coding tables.
-        """
-        height, width = x.shape[-2:]
-        if height % STRIDE_Z or width % STRIDE_Z:
-            raise ValueError(f"sides must be multiples of {STRIDE_Z}, got {height}x{width}; pad them, or use encode.")
-        images = [self.encode(image) for image in x.split(1)]
-        strings = [[image.strings[name] for image in images] for name in ("y", "z")]
-        return {"strings": strings, "shape": torch.Size((height // STRIDE_Z, width // STRIDE_Z))}
-
-    def decompress(self, strings: Sequence[Sequence[bytes]], shape: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Decode what :meth:`compress` returned to ``x_hat``: reconstructions in [0, 1]."""
-        height, width = (STRIDE_Z * side for side in shape)
-        images = [EncodedImage({"z": z, "y": y}, height, width) for y, z in zip(*strings, strict=True)]
-        return {"x_hat": torch.cat([self.decode(image) for image in images]).clamp(0, 1)}
 
     def _analyse(self, x: torch.Tensor, padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
         y = self.g_a(padding.pad(x))

@@ -6,19 +6,18 @@ from typing import Any
 
 import torch
 
-from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.models.hpcm.model import HPCM
 from hpcm_spectral.models.hpcm.presets import HPCM_Base, HPCM_Large
-from hpcm_spectral.models.weights import CodecWeights, array_shape, checked_tensor, shapes_of, shown, weights_of
+from hpcm_spectral.models.weights import CodecWeights, shapes_of, translated, weights_of, without_prefix
 
 _TABLE_RANKS = {"quantized_cdf": 2, "cdf_length": 1, "offset": 1}
-# Coding tables and constants, which this package computes itself: dimensions of a table that is filled, or None.
-_UNUSED: dict[str, int | None] = {
+# Coding tables and constants, which this package computes itself: dimensions of a table that is filled, or a shape.
+_UNUSED: dict[str, tuple[int, ...] | int] = {
     "scale_table": 1,
     **{f"{name}_{latent}": rank for latent in "zy" for name, rank in _TABLE_RANKS.items()},
-    "entropy_estimation.beta": None,
-    "entropy_estimation.scale_lower_bound.bound": None,
-    "entropy_estimation.likelihood_lower_bound.bound": None,
+    "entropy_estimation.beta": (1,),
+    "entropy_estimation.scale_lower_bound.bound": (1,),
+    "entropy_estimation.likelihood_lower_bound.bound": (1,),
 }
 # The published code uses the adaptors of scales 2 and 3 in these orders.
 _ADAPTORS = (("s1", 0), *(("s2", k) for k in (2, 0, 1)), *(("s3", k) for k in (5, 0, 1, 2, 3, 4)))
@@ -70,41 +69,20 @@ def translate_published(state_dict: Mapping[Any, Any]) -> CodecWeights:
         CheckpointError: A key is unknown or missing, its tensor of another shape or not finite; the first such key is
             named.
     """
-    tensors = _without_prefix(state_dict)
+    tensors = without_prefix(state_dict)
     title, build, arguments = _variant_of(tensors)
-    owner = f"a checkpoint of {title}"
     with torch.device("meta"):
         model = build(**arguments)
     shapes = shapes_of(weights_of(model))
     own_keys = {published: own for own, published in published_keys(model).items()}
-    found: dict[str, torch.Tensor] = {}
-    for key, value in tensors.items():
-        if key in own_keys:
-            own = own_keys[key]
-            found[own] = checked_tensor(key, value, shapes[own], owner)
-        elif key in _UNUSED:
-            _check_unused(key, value, owner)
-        else:
-            raise CheckpointError(f"Every key of {owner} must be a published one, got {shown(key)}.")
     gains = {key for key in own_keys if key.startswith("adaptive_params_list.")}
     gains_missing = gains.isdisjoint(tensors)
-    for key in (*own_keys, *_UNUSED):
-        if key not in tensors and not (gains_missing and key in gains):
-            raise CheckpointError(f"A checkpoint of {title} must hold {key!r}, which is missing.")
+    names = {key: own for key, own in own_keys.items() if not (gains_missing and key in gains)}
+    found = translated(tensors, names, shapes, _UNUSED, f"a checkpoint of {title}")
     if gains_missing:
         found |= {own_keys[key]: torch.ones(shapes[own_keys[key]]) for key in gains}
     notes = ("its per-step gains are missing, as in checkpoints made before 2026, and are set to one",) * gains_missing
     return CodecWeights(model.name, model.arguments, found, notes)
-
-
-def _without_prefix(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
-    tensors: dict[str, Any] = {}
-    for key, value in state_dict.items():
-        plain = key.removeprefix("module.") if isinstance(key, str) else key
-        if not isinstance(key, str) or plain in tensors:
-            raise CheckpointError(f"Every key of a checkpoint must be text and there once, got {shown(key)}.")
-        tensors[plain] = value
-    return tensors
 
 
 def _variant_of(tensors: Mapping[str, Any]) -> tuple[str, Callable[..., HPCM], dict[str, bool]]:
@@ -112,13 +90,3 @@ def _variant_of(tensors: Mapping[str, Any]) -> tuple[str, Callable[..., HPCM], d
         return "HPCM-Large", HPCM_Large, {"cross_attention": True}
     attention = any(key.startswith("attn_s") for key in tensors)
     return f"HPCM-Base{'' if attention else ' without cross attention'}", HPCM_Base, {"cross_attention": attention}
-
-
-def _check_unused(key: str, value: object, owner: str) -> None:
-    """Refuse a table or a constant of another form; its values are not used."""
-    shape = array_shape(value)
-    rank = _UNUSED[key]
-    fits = shape == (1,) if rank is None else shape == (0,) or (shape is not None and len(shape) == rank)
-    if not fits:
-        must = "shape (1,)" if rank is None else f"shape (0,) or {rank} dimensions"
-        raise CheckpointError(f"{key!r} must have {must} in {owner}, got {shape or type(value).__name__}.")

@@ -77,7 +77,7 @@ def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: i
     groups = group_runs(runs)
     chosen = choose_baseline(groups, baseline)
     curves = lambda_curves(groups)
-    held = [c for group in (chosen.groups if chosen else ()) for c in curves if group.label in c.points.index]
+    held = [c for group in (chosen.groups if chosen else ()) for c in curves if group.label in c.configs]
     return RunComparison(
         given=tuple(given),
         runs=tuple(runs),

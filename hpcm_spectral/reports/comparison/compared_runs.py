@@ -13,7 +13,7 @@ from hpcm_spectral.flatten import flatten
 from hpcm_spectral.reports.phase_marks import phases_from
 from hpcm_spectral.runs.discovery import LeftOut, find_run_folders
 from hpcm_spectral.runs.folder import CONFIG, METRICS
-from hpcm_spectral.runs.metrics import TAU, read_metrics
+from hpcm_spectral.runs.metrics import TAU, MetricsTable, read_metrics
 from hpcm_spectral.runs.phases import phases_of
 from hpcm_spectral.runs.provenance import read_machines
 from hpcm_spectral.runs.saved_config import read_config
@@ -39,6 +39,8 @@ class ComparedRun:
         seed: The seed, if it has one.
         state: As ``summary.json`` says: ``finished``, ``running`` (also of a run that was killed), ...
         validations: A row per validation by epoch: the epoch, and the measures of `MEASURES`, NaN where not finite.
+        levels: Of a codec with several rate levels, a row per validated level: ``lmbda`` and the measures at the epoch
+            of the least loss; else empty.
         lost: How many validations have no finite loss.
         tau: The cutoffs while phase 1 acted.
         epochs: Trained so far; None if unknown.
@@ -53,6 +55,7 @@ class ComparedRun:
     seed: int | None
     state: str
     validations: pd.DataFrame
+    levels: pd.DataFrame
     lost: int
     tau: pd.Series
     epochs: float | None
@@ -128,6 +131,7 @@ def _read(path: Path) -> ComparedRun | str:
         seed=seed if isinstance(seed, int) else None,
         state=state,
         validations=validations,
+        levels=_levels(metrics, float(measured[LOSS].idxmin())),
         lost=metrics.left_out(f"val/{LOSS}"),
         tau=one.of(metrics.series(TAU)) if one else pd.Series(dtype=float),
         epochs=_number(summary.get("epochs")) or newest or None,
@@ -135,6 +139,16 @@ def _read(path: Path) -> ComparedRun | str:
         sessions=sessions,
         machine=machine,
     )
+
+
+def _levels(metrics: MetricsTable, epoch: float) -> pd.DataFrame:
+    """What a validation measured at each rate level."""
+    rows: dict[int, dict[str, float]] = {}
+    for key in ("lmbda", *MEASURES):
+        for (level,), values in metrics.numbered(rf"val/level_(\d+)/{key}").items():
+            # A resumed run can have validated an epoch twice.
+            rows.setdefault(level, {})[key] = float(values[~values.index.duplicated(keep="last")].get(epoch, math.nan))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["lmbda", *MEASURES]).sort_index()
 
 
 def _number(value: Any) -> float | None:

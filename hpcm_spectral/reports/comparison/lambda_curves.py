@@ -1,4 +1,4 @@
-"""Rate-distortion curves of runs that differ by the weight of the distortion."""
+"""Rate-distortion curves: of runs that differ by the weight of the distortion, or of a codec with rate levels."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,15 +17,17 @@ MEASURES = {BPP: "bpp", PSNR: PSNR_RGB, MS_SSIM: MS_SSIM_DB}
 
 
 class LambdaCurve(NamedTuple):
-    """Configs that differ by lambda only, at least two, with the ``settings`` of the first.
+    """Configs that differ by lambda only, at least two, with the ``settings`` of the first; or one with rate levels.
 
-    ``points`` has a row per config by its label, in the order of lambda: ``lmbda``, ``n`` finished runs, and the means
-    of their measures at the least validation loss, as in their exported codecs; NaN where one did not log it.
+    ``points`` has a row per config or level by its label, in the order of lambda: ``lmbda``, ``n`` finished runs, and
+    the means of their measures at the least validation loss, as in their exported codecs; NaN where one did not log it.
+    ``configs`` are the labels of the configs.
     """
 
     label: str
     settings: Settings
     points: pd.DataFrame
+    configs: tuple[str, ...]
 
     @property
     def curve(self) -> Curve:
@@ -41,9 +43,12 @@ class LambdaCurve(NamedTuple):
 
 
 def lambda_curves(groups: Sequence[Group]) -> list[LambdaCurve]:
-    """The curves among groups with finished runs; a group whose lambda no other one varies is on none."""
+    """The curves among groups with finished runs; a group of one rate whose lambda no other one varies is on none."""
     families: dict[str, list[tuple[float, Group, pd.Series]]] = {}
+    curves = [curve for group in groups if (curve := _of_levels(group)) is not None]
     for group in groups:
+        if any(group.label in curve.configs for curve in curves):
+            continue
         lmbda = group.settings.get(LMBDA)
         if not isinstance(lmbda, int | float) or not group.finished:
             continue
@@ -53,9 +58,20 @@ def lambda_curves(groups: Sequence[Group]) -> list[LambdaCurve]:
             families.setdefault(key, []).append((float(lmbda), group, means))
     several = [sorted(family, key=lambda point: point[0]) for family in families.values() if family[1:]]
     labels = [common_label([group.label for _, group, _ in f], NAMES, [lmbda for lmbda, *_ in f]) for f in several]
-    curves = []
     for label, family in zip(all_different(labels), several, strict=True):
         rows = [{"lmbda": lmbda, "n": len(group.finished), **means} for lmbda, group, means in family]
-        points = pd.DataFrame(rows, index=[group.label for _, group, _ in family])
-        curves.append(LambdaCurve(label, family[0][1].settings, points))
+        configs = [group.label for _, group, _ in family]
+        points = pd.DataFrame(rows, index=configs)
+        curves.append(LambdaCurve(label, family[0][1].settings, points, tuple(configs)))
     return curves
+
+
+def _of_levels(group: Group) -> LambdaCurve | None:
+    """The curve of a config whose codec has several rate levels; None if it has one."""
+    tables = [run.levels for run in group.finished if len(run.levels)]
+    if not tables:
+        return None
+    means = pd.concat(tables).groupby(level=0).mean().dropna(subset=[BPP])
+    points = means[["lmbda", *MEASURES]].assign(n=len(tables))[["lmbda", "n", *MEASURES]]
+    points.index = [f"{group.label}@{level}" for level in points.index]
+    return LambdaCurve(group.label, group.settings, points, (group.label,)) if len(points) > 1 else None

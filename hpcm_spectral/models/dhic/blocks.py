@@ -1,0 +1,127 @@
+"""The blocks of DHIC: no normalisation, depthwise mixing over space, 1x1 convolutions over channels."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+Features = Float[torch.Tensor, "B C h w"]
+# Separable weights of a 3x3 convolution's taps.
+TAPS = (0.75, 1.0, 0.75)
+
+
+def wsilu(x: Features) -> Features:
+    """``x * sigmoid(4 x)``, a SiLU four times as steep."""
+    return F.silu(4 * x) / 4
+
+
+class FFN(nn.Module):
+    """``x + contract(a + b)``, where a and b are the halves of ``wsilu(expand(x))``."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(channels, 2 * hidden, 1)
+        self.contract = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x: Features) -> Features:
+        """Same shape in and out."""
+        first, second = wsilu(self.expand(x)).chunk(2, dim=1)
+        return x + self.contract(first + second)
+
+
+class Mixer(nn.Module):
+    """Depthwise 3x3 convolution + depthwise 1x1 convolution + identity, computed as the one 3x3 that they add up to.
+
+    RepVGG keeps the branches apart while training; their sum has the same outputs and gradients.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.point = nn.Conv2d(channels, channels, 1, groups=channels)
+
+    def forward(self, x: Features) -> Features:
+        """Same shape in and out."""
+        weight = self.spatial.weight + F.pad(self.point.weight + 1, (1, 1, 1, 1))
+        assert self.spatial.bias is not None
+        assert self.point.bias is not None
+        return F.conv2d(x, weight, self.spatial.bias + self.point.bias, padding=1, groups=x.shape[1])
+
+
+class Block(nn.Module):
+    """Residual block.
+
+    .. code-block:: none
+
+        x ──► 1x1 ──► wsilu ──► mixer ──► 1x1 ──► FFN ──► 1x1, if the channels change ──► (+)
+        └───────────────────► 1x1, if the channels change ─────────────────────────────────┘
+
+    Args:
+        in_channels: Of the input.
+        channels: Inside; None: as many.
+        out_channels: Of the output; None: as inside.
+        checkpointed: Compute the inside again in the backward pass instead of keeping it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int | None = None,
+        out_channels: int | None = None,
+        *,
+        checkpointed: bool = False,
+    ) -> None:
+        super().__init__()
+        channels = in_channels if channels is None else channels
+        out_channels = channels if out_channels is None else out_channels
+        self.checkpointed = checkpointed
+        self.enter = nn.Conv2d(in_channels, channels, 1)
+        self.mixer = Mixer(channels)
+        self.mix = nn.Conv2d(channels, channels, 1)
+        self.ffn = FFN(channels, 2 * channels)
+        self.leave = nn.Conv2d(channels, out_channels, 1) if out_channels != channels else nn.Identity()
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if out_channels != in_channels else nn.Identity()
+
+    def forward(self, x: Features) -> Features:
+        """The output's channels differ if told so."""
+        if self.checkpointed and self.training and torch.is_grad_enabled():
+            return checkpoint(self._forward, x, use_reentrant=False, preserve_rng_state=False)
+        return self._forward(x)
+
+    def _forward(self, x: Features) -> Features:
+        inside = self.mix(self.mixer(wsilu(self.enter(x))))
+        return self.shortcut(x) + self.leave(self.ffn(inside))
+
+
+class WeightedConv(nn.Module):
+    """3x3 convolution without bias whose taps are weighted by ``a (x) a``, a = (0.75, 1, 0.75)."""
+
+    taps: torch.Tensor
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
+        nn.init.kaiming_normal_(self.weight, mode="fan_out")
+        self.register_buffer("taps", torch.outer(torch.tensor(TAPS), torch.tensor(TAPS)), persistent=False)
+
+    def forward(self, x: Features) -> Features:
+        """Same sides in and out."""
+        return F.conv2d(x, self.weight * self.taps, padding=1)
+
+
+def blocks(channels: int, depth: int, *, checkpointed: bool) -> nn.Sequential:
+    """``depth`` blocks of the same width, perhaps none."""
+    return nn.Sequential(*(Block(channels, checkpointed=checkpointed) for _ in range(depth)))
+
+
+def down(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Halve the resolution."""
+    return nn.Conv2d(in_channels, out_channels, 2, stride=2)
+
+
+def up(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Double the resolution."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 4 * out_channels, 1), nn.PixelShuffle(2), FFN(out_channels, 2 * out_channels)
+    )
