@@ -44,7 +44,7 @@ class DiscretizedGaussian(TabledConditional):
         with torch.autocast(values.device.type, enabled=False):
             values, scales = values.float().abs(), scales.float()
             # Both ends in the lower tail, which keeps its relative precision.
-            upper, lower = (torch.special.ndtr((edge - values) / scales) for edge in (0.5, -0.5))
+            upper, lower = (0.5 * torch.erfc((edge + values) / (scales * math.sqrt(2))) for edge in (-0.5, 0.5))
             inside = upper - lower
             log_bin = inside.clamp(min=BIN_MIN).log()
             log_density = -0.5 * (values / scales).square() - scales.log() - 0.5 * math.log(2 * math.pi)

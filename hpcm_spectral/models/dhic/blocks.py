@@ -83,13 +83,13 @@ class Block(nn.Module):
         self.leave = nn.Conv2d(channels, out_channels, 1) if out_channels != channels else nn.Identity()
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if out_channels != in_channels else nn.Identity()
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Features) -> Float[torch.Tensor, "B D h w"]:
         """The output's channels differ if told so."""
         if self.checkpointed and self.training and torch.is_grad_enabled():
             return checkpoint(self._forward, x, use_reentrant=False, preserve_rng_state=False)
         return self._forward(x)
 
-    def _forward(self, x: Features) -> Features:
+    def _forward(self, x: torch.Tensor) -> torch.Tensor:
         inside = self.mix(self.mixer(wsilu(self.enter(x))))
         return self.shortcut(x) + self.leave(self.ffn(inside))
 
@@ -105,7 +105,7 @@ class WeightedConv(nn.Module):
         nn.init.kaiming_normal_(self.weight, mode="fan_out")
         self.register_buffer("taps", torch.outer(torch.tensor(TAPS), torch.tensor(TAPS)), persistent=False)
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Features) -> Float[torch.Tensor, "B D h w"]:
         """Same sides in and out."""
         return F.conv2d(x, self.weight * self.taps, padding=1)
 
