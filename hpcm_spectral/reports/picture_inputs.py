@@ -11,7 +11,7 @@ from jaxtyping import Float
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.reports.phase_marks import Phases, phases_from
 from hpcm_spectral.runs.folder import CONFIG, METRICS, PHASES
-from hpcm_spectral.runs.metrics import MetricsTable, read_metrics
+from hpcm_spectral.runs.metrics import LEVEL_LMBDA, MetricsTable, read_metrics
 from hpcm_spectral.runs.phases import PhaseRecord, phases_of
 from hpcm_spectral.runs.plain_files import reading
 from hpcm_spectral.runs.sample_index import Sample, read_samples
@@ -44,12 +44,12 @@ class Truncation:
 class RunFolder:
     """What the pictures need of a run.
 
-    ``lmbda`` is the weight of the distortion, ``truncation`` phase 1, None if it is off or a user's own, ``spectra``
+    ``lmbda`` holds the weight of the distortion, or its first and last of several rate levels; ``truncation`` is phase 1, None if it is off or a user's own, ``spectra``
     what diagnostics measured, None if they were off.
     """
 
     codec: str
-    lmbda: float | None
+    lmbda: tuple[float, ...]
     seed: int | None
     truncation: Truncation | None
     phases: Phases
@@ -60,7 +60,8 @@ class RunFolder:
     @property
     def title(self) -> str:
         """The run in one line."""
-        lmbda = "" if self.lmbda is None else f"λ = {self.lmbda:g}"
+        lmbda = " to ".join(f"{value:.3g}" for value in self.lmbda)
+        lmbda = f"λ = {lmbda}" + " (pictures at the middle level)" * (len(self.lmbda) > 1) if lmbda else ""
         seed = "" if self.seed is None else f"seed {self.seed}"
         steps = f"{self.metrics.steps:,} step{'s' if self.metrics.steps != 1 else ''}" if self.metrics else ""
         return "  ·  ".join(filter(None, (self.codec, lmbda, seed, steps)))
@@ -77,9 +78,11 @@ def read_run_folder(folder: Path) -> RunFolder:
     records = phases_of(folder, config, metrics)
     loss, seed = config["loss"], config["seed"]
     lmbda = loss.get("lmbda") if isinstance(loss, dict) else None
+    levels = [values.iloc[-1] for values in metrics.numbered(LEVEL_LMBDA).values() if len(values)]
+    lmbdas = (levels[0], levels[-1]) if levels else (lmbda,)
     return RunFolder(
         codec=_codec_name(config["model"]),
-        lmbda=float(lmbda) if isinstance(lmbda, int | float) else None,
+        lmbda=tuple(float(value) for value in lmbdas if isinstance(value, int | float)),
         seed=seed if isinstance(seed, int) else None,
         truncation=_truncation(records, folder),
         phases=phases_from(records, metrics.newest_epoch),

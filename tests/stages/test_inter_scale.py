@@ -214,3 +214,33 @@ def test_the_low_band_alone_equals_the_average_up_to_the_gain() -> None:
     with torch.no_grad():
         average.conv.weight.copy_(2 * low.conv.weight)
     torch.testing.assert_close(low(fine), average(fine))
+
+
+@pytest.mark.parametrize("downsample", ["dwt", "strided_conv", "average"])
+def test_pair_0_is_the_coarsest_scale_and_the_bias_of_its_prior(downsample: str) -> None:
+    """The share of the bias's power that a 1x1 map of the latent gives at its best gain; a constant has no other."""
+    first, *others = hierarchy(size=4, dtype=torch.float64)
+    bias = torch.randn(1, 5, 1, 1, dtype=torch.float64, requires_grad=True)
+    latents = [ScaleLatent(first.y_hat, first.newly_coded, bias.expand(2, -1, 4, 4)), *others]
+    stage = prepared(latents, pairs=[0, 1], delta=1.0, downsample=downsample)
+    assert set(stage.aligners) == {"0", "1"}
+    assert stage.aligners["0"].conv.weight.shape == (5, 4, 1, 1)
+    term, numbers = stage(latents, 0.0)
+    weight = stage.aligners["0"].conv.weight[:, :, 0, 0]
+    p = torch.einsum("dc,bchw->bdhw", weight, first.y_hat)
+    b = bias.expand_as(p)
+    expected = (b * p).sum().square() / (b.square().sum() * p.square().sum())
+    assert numbers["spectral/explained_0_1"].item() == pytest.approx(expected.item(), rel=1e-3)
+    explained = sum(numbers[f"spectral/explained_{pair}"].item() for pair in ("0_1", "1_2"))
+    assert term.item() == pytest.approx(explained - 2, rel=1e-4)
+    term.backward()
+    assert bias.grad.abs().sum() > 0
+    assert first.y_hat.grad.abs().sum() > 0
+
+
+def test_pair_0_needs_a_hierarchy_and_is_left_out_unless_asked_for() -> None:
+    latents = hierarchy()
+    with pytest.raises(ValueError, match="pairs must lie between 1 and 2 for this codec, got 0"):
+        prepared(latents, pairs=[0, 1])
+    biased = [ScaleLatent(latents[0].y_hat, latents[0].newly_coded, torch.ones(2, 3, 2, 2)), *latents[1:]]
+    assert set(prepared(biased).aligners) == {"1", "2"}

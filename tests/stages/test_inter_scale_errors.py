@@ -76,9 +76,9 @@ def test_latents_that_are_not_finite_are_left_to_the_skipping_of_steps() -> None
         ({"lr": 0.0}, "lr must be a number above 0, or null for the codec's, got 0"),
         ({"divergence_limit": 0.0}, "divergence_limit must be a number above 0"),
         ({"wavelet": "haarr"}, "wavelet must be one of PyWavelets' discrete ones"),
-        ({"pairs": [0]}, "pairs must list different numbers from 1 on"),
-        ({"pairs": []}, "pairs must list different numbers from 1 on"),
-        ({"pairs": [1, 1]}, "pairs must list different numbers from 1 on"),
+        ({"pairs": [-1]}, "pairs must list different numbers from 0 on"),
+        ({"pairs": []}, "pairs must list different numbers from 0 on"),
+        ({"pairs": [1, 1]}, "pairs must list different numbers from 0 on"),
     ],
 )
 def test_impossible_settings_begin_with_their_name(arguments: dict[str, object], message: str) -> None:
