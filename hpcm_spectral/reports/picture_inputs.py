@@ -44,8 +44,9 @@ class Truncation:
 class RunFolder:
     """What the pictures need of a run.
 
-    ``lmbda`` holds the weight of the distortion, or its first and last of several rate levels; ``truncation`` is phase 1, None if it is off or a user's own, ``spectra``
-    what diagnostics measured, None if they were off.
+    ``lmbda`` holds the weight of the distortion, or the first and the last of several rate levels' (none if unknown),
+    ``truncation`` phase 1, None if it is off or a user's own, ``spectra`` what diagnostics measured, None if they were
+    off.
     """
 
     codec: str

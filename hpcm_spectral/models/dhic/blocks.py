@@ -11,9 +11,13 @@ Features = Float[torch.Tensor, "B C h w"]
 TAPS = (0.75, 1.0, 0.75)
 
 
-def wsilu(x: Features) -> Features:
-    """``x * sigmoid(4 x)``, a SiLU four times as steep."""
-    return F.silu(4 * x) / 4
+def steep(conv: nn.Conv2d, x: Features) -> Float[torch.Tensor, "B D h w"]:
+    """Four times ``wsilu`` of a convolution of ``x``, where ``wsilu(v) = v * sigmoid(4 v) = silu(4 v) / 4``.
+
+    What follows divides by four in its weights: powers of two are exact, and no pass over the features is spent.
+    """
+    assert conv.bias is not None
+    return F.silu(F.conv2d(x, 4 * conv.weight, 4 * conv.bias))
 
 
 class FFN(nn.Module):
@@ -26,8 +30,8 @@ class FFN(nn.Module):
 
     def forward(self, x: Features) -> Features:
         """Same shape in and out."""
-        first, second = wsilu(self.expand(x)).chunk(2, dim=1)
-        return x + self.contract(first + second)
+        first, second = steep(self.expand, x).chunk(2, dim=1)
+        return x + F.conv2d(first + second, self.contract.weight / 4, self.contract.bias)
 
 
 class Mixer(nn.Module):
@@ -36,14 +40,17 @@ class Mixer(nn.Module):
     RepVGG keeps the branches apart while training; their sum has the same outputs and gradients.
     """
 
+    identity: torch.Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.register_buffer("identity", F.pad(torch.ones(1, 1, 1, 1), (1, 1, 1, 1)), persistent=False)
         self.spatial = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.point = nn.Conv2d(channels, channels, 1, groups=channels)
 
-    def forward(self, x: Features) -> Features:
-        """Same shape in and out."""
-        weight = self.spatial.weight + F.pad(self.point.weight + 1, (1, 1, 1, 1))
+    def forward(self, x: Features, gain: float = 1.0) -> Features:
+        """``gain`` times the sum of the branches."""
+        weight = gain * (self.spatial.weight + F.pad(self.point.weight, (1, 1, 1, 1)) + self.identity)
         assert self.spatial.bias is not None
         assert self.point.bias is not None
         return F.conv2d(x, weight, self.spatial.bias + self.point.bias, padding=1, groups=x.shape[1])
@@ -90,7 +97,7 @@ class Block(nn.Module):
         return self._forward(x)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        inside = self.mix(self.mixer(wsilu(self.enter(x))))
+        inside = self.mix(self.mixer(steep(self.enter, x), 0.25))
         return self.shortcut(x) + self.leave(self.ffn(inside))
 
 
