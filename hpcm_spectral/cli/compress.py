@@ -31,6 +31,8 @@ def run_compression(cfg: DictConfig) -> None:
     def prepare(codec: Codec) -> Callable[[Path, Path], int]:
         level = codec.middle_level if settings.level is None else settings.level
         check_level(codec, level, "level")
+        if codec.levels > 1:
+            print(f"rate level {level} of 0 to {codec.levels - 1}")
         device = next(codec.parameters()).device
 
         def compress(source: Path, target: Path) -> int:

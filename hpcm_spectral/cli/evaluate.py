@@ -30,7 +30,7 @@ from hpcm_spectral.evaluation.results import RESULTS
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
 from hpcm_spectral.metrics.bd_rate import MIN_POINTS
 from hpcm_spectral.models import load_codec
-from hpcm_spectral.models.exported import read_codec, read_description
+from hpcm_spectral.models.exported import read_description
 from hpcm_spectral.ops.devices import check_device
 from hpcm_spectral.reports.rate_distortion import (
     FIGURE,
@@ -80,12 +80,13 @@ def run_evaluation(cfg: DictConfig) -> None:
     codecs = _codec_folders(settings.codec)
     images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
     # Each is read once before the first is measured, which can take hours.
-    descriptions = {}
+    descriptions, levels = {}, {}
+    wanted = [settings.levels] if isinstance(settings.levels, int) else settings.levels
     for label, folder in codecs.items():
-        read_codec(folder, settings.allow)
+        levels[label] = curve_levels(load_codec(folder, settings.allow), wanted)
         content = read_description(folder)
         descriptions[label] = {"name": content["name"], "training": content.get("training")}
-    points = _score(codecs, images, output, settings)
+    points = _score(codecs, levels, images, output, settings)
     scores = [point.score for point in points]
 
     name = settings.name or _curve_name(descriptions)
@@ -162,12 +163,13 @@ class Point(NamedTuple):
 
 
 def _score(
-    codecs: dict[str, Path], images: EvaluationImages, output: Path, settings: EvaluationSettings
+    codecs: dict[str, Path],
+    levels: dict[str, list[int]],
+    images: EvaluationImages,
+    output: Path,
+    settings: EvaluationSettings,
 ) -> list[Point]:
-    """Score every codec at every level; the points in the order of their rates."""
-    wanted = [settings.levels] if isinstance(settings.levels, int) else settings.levels
-    # Levels are known once a codec is built; all are checked before the first is measured, which can take hours.
-    levels = {label: curve_levels(load_codec(folder, settings.allow), wanted) for label, folder in codecs.items()}
+    """Score every codec at each of its levels; the points in the order of their rates."""
     count = sum(map(len, levels.values()))
     log.info(
         "%d codec%s, %d images of %s, on %s", len(codecs), _s(codecs), len(images.paths), images.title, settings.device

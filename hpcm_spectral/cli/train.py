@@ -93,6 +93,7 @@ def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
     with _logging_to(folder):
         source = read_source(init_from, "init_from", [settings.model["_target_"]]) if init_from is not None else None
         run = build_run(settings, folder, pruning_callbacks(settings))
+        _refuse_idle_lmbda(run)
         origin = {}
         if source is not None:
             initialise(run.module.codec, source, config_folder() / "model")
@@ -125,6 +126,16 @@ def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
             logger.log_hyperparams(config)
         _introduce(run, folder, checkpoint)
         return finish(run, folder, fit(run, folder, checkpoint))
+
+
+def _refuse_idle_lmbda(run: Run) -> None:
+    """Runs that differ by a lambda which nothing uses would all be the same."""
+    keys = [override.split("=")[0].lstrip("+~") for override in HydraConfig.get().overrides.task]
+    if run.module.codec.lmbdas is not None and "loss.lmbda" in keys:
+        raise ConfigError(
+            f"loss.lmbda has no effect on a codec of {run.module.codec.levels} rate levels, each of which has its own; "
+            "leave it out, set the model's range of lambda, or give the model one level."
+        )
 
 
 def _is_main_process() -> bool:
@@ -167,10 +178,10 @@ def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     log.info("run folder: %s", folder)
     log.info("%s: %s parameters", run.module.codec.name, f"{parameters:,}")
     if (lmbdas := run.module.codec.lmbdas) is not None:
-        log.info(
-            "%d rate levels, lambda %.4f to %.4f (x 255^2: %.0f to %.0f), in place of loss.lmbda",
-            *(len(lmbdas), lmbdas[0], lmbdas[-1], 255**2 * lmbdas[0], 255**2 * lmbdas[-1]),
-        )
+        first, last = lmbdas[0], lmbdas[-1]
+        of_mse = f"x 255^2: {255**2 * first:.0f} to {255**2 * last:.0f}"
+        unit = of_mse if run.module.loss.metric == "mse" else "of 1 - MS-SSIM: published are 2.4 to 60.5"
+        log.info("%d rate levels, lambda %.4f to %.4f (%s)", len(lmbdas), first, last, unit)
     log.info("%d epochs of %d steps, batches of %d, on %s", epochs, steps, run.data.batch_size, device)
     if checkpoint is not None:
         log.info("continuing from %s", checkpoint)

@@ -132,6 +132,15 @@ def test_one_rate_takes_lambda_from_the_loss(
     assert run_program("compress", f"codec={run}", f"input={photo}", f"output={tmp_path}", "level=0") == 0
 
 
+def test_a_lambda_that_no_level_uses_is_refused(
+    run_train: Callable[..., int], run_hierarchy: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert run_train(*run_hierarchy, "loss.lmbda=0.02", f"hydra.run.dir={run}") == 2
+    assert "loss.lmbda has no effect on a codec of 64 rate levels" in capsys.readouterr().err
+    assert not run.exists()
+
+
 def test_a_resumed_run_is_the_same_run(run_train: Callable[..., int], run_hierarchy: list[str], tmp_path: Path) -> None:
     """Across the switch from phase 1 to phase 2, with levels drawn at random."""
     run_hierarchy.remove("diagnostics=spectral")
