@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
+from hpcm_spectral.errors import CodingError
+
 Level = int | Int[torch.Tensor, " B"]
 
 
@@ -71,6 +73,18 @@ class EncodedImage:
     level: int = 0
     checksum: int | None = None
 
+    def check_symbols(self, checksum: int | None) -> None:
+        """Compare the checksum of what was decoded with that of what was coded, where both are kept.
+
+        Raises:
+            CodingError: They differ.
+        """
+        if None not in (self.checksum, checksum) and self.checksum != checksum:
+            raise CodingError(
+                "must give the symbols that were encoded, but their checksum differs; decode with the kind of device, "
+                "the library versions and the thread count that encoded"
+            )
+
 
 class Codec(nn.Module):
     """A learned image codec, as training, losses, stages, diagnostics, files and evaluation know it.
@@ -104,6 +118,11 @@ class Codec(nn.Module):
         """The level that stands for all others where one picture or figure has to."""
         return (self.levels - 1) // 2
 
+    def spread_levels(self, count: int) -> list[int]:
+        """At most ``count`` levels, evenly spaced from the first to the last."""
+        count, last = min(count, self.levels), self.levels - 1
+        return [round(number * last / max(1, count - 1)) for number in range(count)]
+
     def forward(self, x: Float[torch.Tensor, "B 3 H W"], level: Level | None = None) -> CodecOutput:
         """Reconstruct images and estimate what they cost.
 
@@ -129,12 +148,23 @@ class Codec(nn.Module):
 
         Args:
             image: What ``encode`` returned.
-            scales: Decode the first ones only, as the record of that many in :meth:`reconstructions`; None: all.
+            scales: Decode the first ones only, as a preview, from 1 to the codec's ``scales``; None: all.
 
         Raises:
             CodingError: Other symbols came out than went in.
         """
         raise NotImplementedError
+
+    def _scales_to_decode(self, scales: int | None) -> int:
+        """How many scales ``decode`` is asked for.
+
+        Raises:
+            ValueError: The codec does not have so many.
+        """
+        count = self.scales if scales is None else scales
+        if not 1 <= count <= self.scales:
+            raise ValueError(f"scales must lie between 1 and {self.scales}, got {count}.")
+        return count
 
     def update(self, *, force: bool = False) -> bool:
         """Compute the coding tables from the weights.

@@ -39,7 +39,7 @@ def code_files(
     settings: CodingSettings,
     find: Callable[[Path], Sequence[Path]],
     suffix: str,
-    prepare: Callable[[Codec], Callable[[Path, Path], int]],
+    prepare: Callable[[Codec], Callable[[Path, Path], tuple[int, bool]]],
 ) -> None:
     """Make a file from every input, and say what each took; one that cannot be used does not stop the others.
 
@@ -48,7 +48,7 @@ def code_files(
         find: The inputs in a folder.
         suffix: Of the files to make.
         prepare: Checks the settings for the codec, and returns what makes the second file from the first and returns
-            the image's pixels.
+            the image's pixels, and whether the whole file counts for them.
 
     Raises:
         UserError: Something that the user can mend.
@@ -63,14 +63,14 @@ def code_files(
     codec = load_codec(settings.codec, settings.allow).to(check_device(settings.device))
     code = prepare(codec)
     output.mkdir(parents=True, exist_ok=True)
-    done, bits, pixels, seconds = 0, 0, 0, 0.0
+    done, bits, pixels, seconds, whole = 0, 0, 0, 0.0, True
     bar = tqdm(inputs, unit="image", disable=len(inputs) == 1 or None)
     for path, name in zip(bar, names, strict=True):
         started = time.perf_counter()
         target = output / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            size = code(path, target)
+            size, whole = code(path, target)
         except (UserError, OSError) as error:
             if len(inputs) == 1:
                 with contextlib.suppress(OSError):  # it holds something else
@@ -83,9 +83,10 @@ def code_files(
         coded = 8 * (target if suffix == SUFFIX else path).stat().st_size
         done, bits, pixels, seconds = done + 1, bits + coded, pixels + size, seconds + took
         with tqdm.external_write_mode():
-            print(f"{target}: {coded / size:.4f} bpp, {took:.2f} s")
+            print(f"{target}: {f'{coded / size:.4f} bpp, ' if whole else ''}{took:.2f} s")
     if done > 1:
-        print(f"{done} images: {bits / pixels:.4f} bpp of all pixels, {seconds / done:.2f} s each")
+        rate = f"{bits / pixels:.4f} bpp of all pixels, " if whole else ""
+        print(f"{done} images: {rate}{seconds / done:.2f} s each")
     if failed := len(inputs) - done:
         raise CodingError(f"All files must be readable, but {failed} of {len(inputs)} were skipped; see above.")
 

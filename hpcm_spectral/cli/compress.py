@@ -28,16 +28,16 @@ def run_compression(cfg: DictConfig) -> None:
     """
     settings = check_settings(CompressSettings, plain(cfg))
 
-    def prepare(codec: Codec) -> Callable[[Path, Path], int]:
+    def prepare(codec: Codec) -> Callable[[Path, Path], tuple[int, bool]]:
         level = codec.middle_level if settings.level is None else settings.level
         check_level(codec, level, "level")
         if codec.levels > 1:
             print(f"rate level {level} of 0 to {codec.levels - 1}")
         device = next(codec.parameters()).device
 
-        def compress(source: Path, target: Path) -> int:
+        def compress(source: Path, target: Path) -> tuple[int, bool]:
             image = write_hpcm(codec, as_tensor(read_image(source))[None].to(device), target, level)
-            return image.height * image.width
+            return image.height * image.width, True
 
         return compress
 

@@ -26,20 +26,18 @@ def run_decompression(cfg: DictConfig) -> None:
     """
     settings = check_settings(DecompressSettings, plain(cfg))
 
-    def prepare(codec: Codec) -> Callable[[Path, Path], int]:
+    def prepare(codec: Codec) -> Callable[[Path, Path], tuple[int, bool]]:
         scales = settings.scales
         if scales is not None and not 1 <= scales <= codec.scales:
-            must = (
-                f"lie between 1 and {codec.scales}"
-                if codec.scales > 1
-                else "be 1 or null, as it is decoded as a whole,"
-            )
+            must = f"lie between 1 and {codec.scales}" if codec.scales > 1 else "be 1 or null"
             raise ConfigError(f"scales must {must} for {codec.name}, got {scales}.")
+        if scales is not None and scales < codec.scales:
+            print(f"the first {scales} of {codec.scales} scales")
 
-        def decompress(source: Path, target: Path) -> int:
+        def decompress(source: Path, target: Path) -> tuple[int, bool]:
             x_hat = read_hpcm(codec, source, scales)
             write_png(x_hat, target)
-            return x_hat.shape[-2] * x_hat.shape[-1]
+            return x_hat.shape[-2] * x_hat.shape[-1], scales in (None, codec.scales)
 
         return decompress
 

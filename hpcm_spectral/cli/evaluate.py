@@ -86,6 +86,11 @@ def run_evaluation(cfg: DictConfig) -> None:
         levels[label] = curve_levels(load_codec(folder, settings.allow), wanted)
         content = read_description(folder)
         descriptions[label] = {"name": content["name"], "training": content.get("training")}
+    if len(codecs) > 1 and (several := [label for label, own in levels.items() if len(own) > 1]):
+        raise ConfigError(
+            f"codec must name one codec where it is scored at several rate levels, a curve by themselves, got "
+            f"{len(codecs)} with {several[0]}; evaluate it alone, or all at one of levels."
+        )
     points = _score(codecs, levels, images, output, settings)
     scores = [point.score for point in points]
 
@@ -127,7 +132,7 @@ def run_evaluation(cfg: DictConfig) -> None:
     }
     # Last: an evaluation that has this file is complete.
     write_results(output, name, results, meta)
-    _conclude(scores, images, comparisons, note, output)
+    _conclude(points, images, comparisons, note, output)
 
 
 def _codec_folders(codec: str | list[str]) -> dict[str, Path]:
@@ -208,10 +213,13 @@ def _compare(
 
 
 def _conclude(
-    scores: Sequence[CodecScore], images: EvaluationImages, comparisons: Sequence[Comparison], note: str, output: Path
+    points: Sequence[Point], images: EvaluationImages, comparisons: Sequence[Comparison], note: str, output: Path
 ) -> None:
+    scores = [point.score for point in points]
     print(table(scores))
     print("means over the images; bpp is of the whole files, real/est. of the strings; MS-SSIM also in dB")
+    if lmbdas := [f"{p.score.label} {p.lmbda:.4g}" for p in points if p.lmbda is not None]:
+        print(f"lambda that each level was trained for, in the unit of loss.lmbda: {', '.join(lmbdas)}")
     if comparisons:
         print("\nBD-rate, negative where this curve needs fewer bits:")
     for sentence in sentences(comparisons):

@@ -93,7 +93,7 @@ def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
     with _logging_to(folder):
         source = read_source(init_from, "init_from", [settings.model["_target_"]]) if init_from is not None else None
         run = build_run(settings, folder, pruning_callbacks(settings))
-        _refuse_idle_lmbda(run)
+        _check_lmbdas(run)
         origin = {}
         if source is not None:
             initialise(run.module.codec, source, config_folder() / "model")
@@ -128,10 +128,16 @@ def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
         return finish(run, folder, fit(run, folder, checkpoint))
 
 
-def _refuse_idle_lmbda(run: Run) -> None:
-    """Runs that differ by a lambda which nothing uses would all be the same."""
+def _check_lmbdas(run: Run) -> None:
+    """Refuse a lambda that nothing uses, and a range of them that is another metric's."""
+    lmbdas = run.module.codec.lmbdas
+    if lmbdas is not None and run.module.loss.metric == "ms_ssim" and lmbdas[-1] < 1:
+        raise ConfigError(
+            f"loss.metric=ms_ssim must have rate levels with a lambda above 1 (published are 2.4 to 60.5), got "
+            f"{lmbdas[0]:.4f} to {lmbdas[-1]:.4f}; set the model's range of lambda."
+        )
     keys = [override.split("=")[0].lstrip("+~") for override in HydraConfig.get().overrides.task]
-    if run.module.codec.lmbdas is not None and "loss.lmbda" in keys:
+    if lmbdas is not None and "loss.lmbda" in keys:
         raise ConfigError(
             f"loss.lmbda has no effect on a codec of {run.module.codec.levels} rate levels, each of which has its own; "
             "leave it out, set the model's range of lambda, or give the model one level."
@@ -180,7 +186,7 @@ def _introduce(run: Run, folder: Path, checkpoint: Path | None) -> None:
     if (lmbdas := run.module.codec.lmbdas) is not None:
         first, last = lmbdas[0], lmbdas[-1]
         of_mse = f"x 255^2: {255**2 * first:.0f} to {255**2 * last:.0f}"
-        unit = of_mse if run.module.loss.metric == "mse" else "of 1 - MS-SSIM: published are 2.4 to 60.5"
+        unit = of_mse if run.module.loss.metric == "mse" else "of 1 - MS-SSIM"
         log.info("%d rate levels, lambda %.4f to %.4f (%s)", len(lmbdas), first, last, unit)
     log.info("%d epochs of %d steps, batches of %d, on %s", epochs, steps, run.data.batch_size, device)
     if checkpoint is not None:

@@ -15,10 +15,10 @@ def check_level(codec: Codec, level: int, name: str) -> None:
         ConfigError: It names the setting.
     """
     if not 0 <= level < codec.levels:
-        must = (
-            f"lie between 0 and {codec.levels - 1} for" if codec.levels > 1 else "be 0 or null for a codec of one rate,"
-        )
-        raise ConfigError(f"{name} must {must} {codec.name}, got {level}.")
+        several = codec.levels > 1
+        must = f"lie between 0 and {codec.levels - 1}" if several else "be 0 or null"
+        rates = f"{codec.levels} rates" if several else "one rate"
+        raise ConfigError(f"{name} must {must} for {codec.name} of {rates}, got {level}.")
 
 
 def curve_levels(codec: Codec, levels: Sequence[int] | None) -> list[int]:
@@ -28,10 +28,9 @@ def curve_levels(codec: Codec, levels: Sequence[int] | None) -> list[int]:
         ConfigError: One is named twice, or the codec does not have it.
     """
     if levels is None:
-        count = min(CURVE, codec.levels)
-        return [round(number * (codec.levels - 1) / max(1, count - 1)) for number in range(count)]
+        return codec.spread_levels(CURVE)
     if len(set(levels)) < len(levels) or not levels:
-        raise ConfigError(f"levels must name each level once, got {list(levels)}.")
+        raise ConfigError(f"levels must name at least one level, and each once, got {list(levels)}.")
     for level in levels:
         check_level(codec, level, "levels")
     return sorted(levels)

@@ -35,8 +35,11 @@ def initialise(codec: Codec, source: CodecSource, model_options: Path) -> None:
                 f"init_from must fit the model, but {key} is {theirs.get(key, 'missing')} in {source} and "
                 f"{ours.get(key, 'missing')} in the model; choose {_fitting(weights.arguments, codec, model_options)}."
             )
-    for name, value in weights.arguments.items() if family_of(weights.name) else ():
+    family = family_of(weights.name)
+    for name, value in weights.arguments.items() if family else ():
         own = codec.arguments.get(name)
+        if family and name in family.of_training:
+            continue
         if name in weights.unknown:
             log.warning("%s has no config.yaml beside it: its %s is taken to be %s.", source.path, name, own)
         elif value != own:
@@ -49,10 +52,12 @@ def initialise(codec: Codec, source: CodecSource, model_options: Path) -> None:
 
 def _fitting(arguments: Mapping[str, Any], codec: Codec, model_options: Path) -> str:
     """What to choose on the command line for a model of these sizes: by them alone, if other arguments are text."""
-    sizes = {name: value for name, value in arguments.items() if not isinstance(value, str)}
+    sizes = {name: value for name, value in arguments.items() if not isinstance(value, str | float)}
+    changes = {name: value for name, value in sizes.items() if codec.arguments.get(name) != value}
+    if len(changes) == 1 and all(type(value) is int for value in changes.values()):
+        return " ".join(f"model.{name}={value}" for name, value in changes.items())
     for path in sorted(model_options.glob("*.yaml")):
         option = OmegaConf.to_container(OmegaConf.load(path))
         if isinstance(option, dict) and all(option.get(name) == value for name, value in sizes.items()):
             return f"model={path.stem}"
-    changes = {name: value for name, value in sizes.items() if codec.arguments.get(name) != value}
     return " ".join(f"model.{name}={str(value).lower().replace(' ', '')}" for name, value in changes.items())

@@ -28,9 +28,11 @@ class Family:
 
     Attributes:
         names: The names that its codecs are registered under.
+        of_training: Arguments that say what a codec is trained for; its weights may start a training for others.
     """
 
     names: tuple[str, ...] = ()
+    of_training: tuple[str, ...] = ()
 
     def build(self, name: str, arguments: Mapping[str, Any]) -> Codec:
         """A codec with fresh weights."""

@@ -126,7 +126,8 @@ def panel_of_tau(axes: Axes, metrics: MetricsTable, phases: Phases) -> None:
 def panel_of_explained(axes: Axes, metrics: MetricsTable, phases: Phases) -> None:
     """Per pair of adjacent scales, the fraction of the coarser latent's power that the finer one explains."""
     name_axes(axes, title="Explained by the finer scale", y="fraction of the coarser scale's power")
-    values = draw_scales(axes, metrics.numbered(EXPLAINED), phases, smoothed_rows(metrics))
+    # Beside this title there is room for two.
+    values = draw_scales(axes, metrics.numbered(EXPLAINED), phases, smoothed_rows(metrics), most_above=2)
     if len(values):
         top, bottom = max(0.05, float(values.max())), min(0.0, float(values.min()))
         margin = 0.03 * (top - bottom)
@@ -164,7 +165,13 @@ def panel_of_power(axes: Axes, metrics: MetricsTable, phases: Phases) -> None:
         lines.log_if_wide(axes, values[values > 0])
 
 
-def draw_scales(axes: Axes, found: Mapping[tuple[int, ...], pd.Series], phases: Phases, points: int) -> np.ndarray:
+def draw_scales(
+    axes: Axes,
+    found: Mapping[tuple[int, ...], pd.Series],
+    phases: Phases,
+    points: int,
+    most_above: int = MOST_ABOVE,
+) -> np.ndarray:
     """A line per scale or pair, by their numbers, with a legend; returns the values, or the panel says why not."""
     handles = [
         lines.draw_scale(axes, series, phases, scale=scales[0], points=points, label="-".join(map(str, scales)))
@@ -172,7 +179,7 @@ def draw_scales(axes: Axes, found: Mapping[tuple[int, ...], pd.Series], phases: 
         if len(series)
     ]
     if handles:
-        (legend_above if len(handles) <= MOST_ABOVE else legend_beside)(axes, handles)
+        (legend_above if len(handles) <= most_above else legend_beside)(axes, handles)
     else:
         say_empty(axes, logged=bool(found))
     return np.concatenate([np.empty(0), *found.values()])
@@ -235,7 +242,8 @@ def footnote(run: RunFolder) -> str:
         about = ["Lowest row (training): scale 1 is the coarsest"]
         if explained := metrics.numbered(EXPLAINED):
             coarse, fine = next(iter(explained))
-            about.append(f"{coarse}-{fine}: how much of scale {coarse} is explained by {fine}")
+            name = f"scale {coarse}" if coarse else "the learned bias before it"
+            about.append(f"{coarse}-{fine}: how much of {name} is explained by {fine}")
         if len(metrics.series(DELTA)):
             about.append(f"{floor_name(count_pairs(metrics))}: the term at distance 1 in every pair")
         notes.append("; ".join([*about, "markers only tell lines apart."]))

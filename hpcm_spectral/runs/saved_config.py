@@ -16,7 +16,14 @@ from hpcm_spectral.runs.plain_files import reading
 
 # What a resumed run must share with the run that it continues.
 FIXED = ("model", "phase1", "phase2", "stages", "schedule", "loss", "data", "seed", "init_from")
-FREE = ("phase2.divergence_limit", "data.num_workers", "data.cache_mb", "data.pin_memory", "data.on_error")
+FREE = (
+    "model.gradient_checkpointing",
+    "phase2.divergence_limit",
+    "data.num_workers",
+    "data.cache_mb",
+    "data.pin_memory",
+    "data.on_error",
+)
 # Settings that had another name before runs kept a phases.json.
 RENAMED = ((r"optimizer\.(milestones|factors)", r"\1lr_scheduler.\2"), (r"logger\.(\w+)", r"\1logger.wandb.\2"))
 

@@ -158,7 +158,7 @@ class InterScaleRegularizer(PenaltyStage):
             UserError: The codec has one scale only, or two adjacent latents do not fit each other.
         """
         count = len(latents) - 1
-        if count < 1:
+        if count < 1 and self.pairs != (0,):
             raise UserError(
                 f"{self.phase} needs latents of at least two scales, got {len(latents)}; choose another model or "
                 "phase2=off."

@@ -24,7 +24,8 @@ BASELINE = "baseline"
 MAX_SKIPPED_IN_A_ROW = 50
 VALIDATED_LEVELS = 4
 # What a validation keeps of each rate level.
-OF_LEVELS = {"lmbda", "loss", "bpp_loss", "psnr", "ms_ssim_db"}
+# In one order everywhere: devices that train together exchange metrics by their order.
+OF_LEVELS = ("lmbda", "loss", "bpp_loss", "psnr", "ms_ssim_db")
 NEVER = 2**31
 
 
@@ -148,7 +149,7 @@ class CodecModule(pl.LightningModule):
         """
         x = batch.contiguous(memory_format=self.memory_format)
         each = {}
-        for level in validated_levels(self.codec):
+        for level in self.codec.spread_levels(VALIDATED_LEVELS):
             levels = torch.full((len(x),), level, device=x.device) if self.codec.levels > 1 else None
             out, terms = self._rate_distortion(x, batch, levels)
             metrics = {**terms.metrics(), "psnr": psnr_8bit(batch, out["x_hat"])}
@@ -160,9 +161,8 @@ class CodecModule(pl.LightningModule):
         means = {key: torch.stack([m[key] for m in each.values()]).mean(0) for key in metrics if key != "lmbda"}
         if self.codec.levels == 1:
             return means
-        return means | {
-            f"level_{n}/{key}": metrics[key] for n, metrics in each.items() for key in OF_LEVELS & metrics.keys()
-        }
+        of_levels = {f"level_{level}/{key}": own[key] for level, own in each.items() for key in OF_LEVELS if key in own}
+        return means | of_levels
 
     def _rate_distortion(
         self, x: torch.Tensor, target: torch.Tensor, level: torch.Tensor | None
@@ -293,12 +293,6 @@ class CodecModule(pl.LightningModule):
                 f"Gradients must be finite, but the last {MAX_SKIPPED_IN_A_ROW} steps up to step {self.global_step} "
                 "had none and were skipped; resume an earlier checkpoint with a lower optimizer.lr."
             )
-
-
-def validated_levels(codec: Codec) -> list[int]:
-    """The rate levels that a validation takes, evenly spaced."""
-    last = codec.levels - 1
-    return sorted({round(number * last / (VALIDATED_LEVELS - 1)) for number in range(VALIDATED_LEVELS)})
 
 
 def _value_and_numbers(stage: Stage, returned: Any) -> tuple[Any, Mapping[str, Any]]:

@@ -152,7 +152,7 @@ def test_a_comparison_of_one_codec_says_how_many_it_takes(
     run_evaluate: Callable[..., int], codecs: list[Path], images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_evaluate(f"codec={codecs[0]}", f"images={images}", "reference_set=tecnick") == 0
-    assert "BD-rate needs a curve of at least 4 codecs, this one has 1" in capsys.readouterr().out
+    assert "BD-rate needs a curve of at least 4 points, this one has 1" in capsys.readouterr().out
 
 
 def test_codecs_of_equal_folder_names_are_told_apart(

@@ -138,6 +138,8 @@ def test_a_lambda_that_no_level_uses_is_refused(
     run = tmp_path / "run"
     assert run_train(*run_hierarchy, "loss.lmbda=0.02", f"hydra.run.dir={run}") == 2
     assert "loss.lmbda has no effect on a codec of 64 rate levels" in capsys.readouterr().err
+    assert run_train(*run_hierarchy, "loss=ms_ssim", f"hydra.run.dir={run}") == 2
+    assert "must have rate levels with a lambda above 1 (published are 2.4 to 60.5)" in capsys.readouterr().err
     assert not run.exists()
 
 
@@ -159,14 +161,14 @@ def test_a_resumed_run_is_the_same_run(run_train: Callable[..., int], run_hierar
 @pytest.mark.parametrize(
     ("program", "argument", "words"),
     [
-        ("compress", "level=64", "level must lie between 0 and 63 for dhic, got 64"),
-        ("compress", "level=-1", "level must lie between 0 and 63 for dhic, got -1"),
+        ("compress", "level=64", "level must lie between 0 and 63 for dhic of 64 rates, got 64"),
+        ("compress", "level=-1", "level must lie between 0 and 63 for dhic of 64 rates, got -1"),
         ("compress", "level=low", "level must be a whole number, got 'low'"),
         ("decompress", "scales=5", "scales must lie between 1 and 4 for dhic, got 5"),
         ("decompress", "scales=0", "scales must lie between 1 and 4 for dhic, got 0"),
-        ("evaluate", "levels=[0,64]", "levels must lie between 0 and 63 for dhic, got 64"),
-        ("evaluate", "levels=[9,9]", "levels must name each level once, got [9, 9]"),
-        ("evaluate", "levels=[]", "levels must name each level once, got []"),
+        ("evaluate", "levels=[0,64]", "levels must lie between 0 and 63 for dhic of 64 rates, got 64"),
+        ("evaluate", "levels=[9,9]", "levels must name at least one level, and each once, got [9, 9]"),
+        ("evaluate", "levels=[]", "levels must name at least one level, and each once, got []"),
     ],
 )
 def test_levels_and_scales_that_there_are_not(
@@ -202,6 +204,21 @@ def test_levels_and_scales_that_there_are_not(
     assert not out.exists()
 
 
+def test_a_training_starts_from_a_codec_of_other_lambdas(
+    run_train: Callable[..., int], run_hierarchy: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = [*run_hierarchy, "trainer.max_epochs=1", "phase1=off", "phase2=off", "diagnostics=off"]
+    short.remove("diagnostics=spectral")
+    short.remove("diagnostics.every_n_epochs=1")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run_train(*short, "model.lmbda_max=1", f"hydra.run.dir={first}") == 0
+    assert load_codec(first).lmbdas[-1] == 1
+    assert run_train(*short, f"init_from={first}", f"hydra.run.dir={second}") == 0
+    capsys.readouterr()
+    assert run_train(*short, f"init_from={first}", "model.levels=8", f"hydra.run.dir={tmp_path / 'third'}") == 2
+    assert "choose model.levels=64." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (config_folder() / "model").glob("dhic*.yaml")))
 def test_every_size_can_be_built(name: str) -> None:
     """Without memory for its weights."""
@@ -213,6 +230,9 @@ def test_every_size_can_be_built(name: str) -> None:
     assert settings.pop("_target_") == "hpcm_spectral.models.DHIC"
     with torch.device("meta"):
         parameters = sum(p.numel() for p in DHIC(**settings).parameters())
+    if name == "dhic":
+        with torch.device("meta"):
+            assert DHIC().arguments == DHIC(**settings).arguments
     least, most = {"dhic": (222_649_088, 222_649_088), "dhic_small": (10e6, 20e6), "dhic_tiny": (0.5e6, 1.5e6)}.get(
         name, (0.5e6, 200e6)
     )

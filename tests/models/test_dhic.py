@@ -263,6 +263,9 @@ class TestFiles:
             codec.decode(replace(coded, strings=dict(list(coded.strings.items())[:2])))
         with pytest.raises(ValueError, match="level must lie between 0 and 63, got 64"):
             codec.encode(image(64, 64), 64)
+        for scales in (0, 5):
+            with pytest.raises(ValueError, match=f"scales must lie between 1 and 4, got {scales}"):
+                codec.decode(coded, scales)
 
     def test_compressais_own_evaluation_runs_unchanged(self, codec: DHIC) -> None:
         assert set(inference(codec, image(200, 300)[0])) >= {"psnr-rgb", "bpp"}
@@ -283,6 +286,7 @@ class TestFiles:
             ({"latent_channels": [4, 4]}, "latent_channels must hold a number for each scale"),
             ({"stem_depth": 10**6}, "must hold tensors of every block"),
             ({"levels": 10**6}, "levels must be at most 256"),
+            ({"lmbda_max": "high"}, "lmbda_max a value like"),
             ({"gradient_checkpointing": True}, "'gradient_checkpointing' is unknown"),
         ],
     )
@@ -332,6 +336,13 @@ class TestTraining:
         for (name, one), other in zip(plain.named_parameters(), saving.parameters(), strict=True):
             assert torch.equal(one.grad, other.grad), name
 
+    def test_a_latent_may_have_as_many_channels_as_its_features(self) -> None:
+        codec = small(latent_channels=[12, 5, 4, 16]).eval()
+        codec.update()
+        x = image(64, 64)
+        with torch.no_grad():
+            assert torch.equal(codec.decode(codec.encode(x, 20)), codec(x, 20)["x_hat"])
+
     def test_signals_keep_their_size_through_many_blocks(self) -> None:
         """60 blocks at widths of the published codec's proportions, from an image's deviation of 0.3."""
         torch.manual_seed(0)
@@ -352,6 +363,7 @@ class TestTraining:
             ({"encoder_depths": [1, 1, 1, -1]}, "encoder_depths must hold numbers from 0 on"),
             ({"patch": 0}, "patch must be at least 1"),
             ({"levels": 0}, "levels must be at least 1"),
+            ({"decoder_depths_after": [1, 1, 1, 10**9]}, "decoder_depths_after must hold numbers up to 100"),
             ({"lmbda_max": 0.001}, "lmbda_max must lie above lmbda_min"),
         ],
     )

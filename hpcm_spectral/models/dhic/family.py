@@ -10,7 +10,7 @@ from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.models.arguments import check_like
 from hpcm_spectral.models.dhic.model import DHIC
 from hpcm_spectral.models.dhic.published import is_published, translate_published
-from hpcm_spectral.models.dhic.sizes import LISTS, PUBLISHED
+from hpcm_spectral.models.dhic.sizes import LISTS, LMBDAS, PUBLISHED
 from hpcm_spectral.models.registry import Family
 from hpcm_spectral.models.weights import CodecWeights, Shapes, shown
 
@@ -19,6 +19,7 @@ class DHICFamily(Family):
     """DHIC of any size; all sizes are arguments, so that its name says nothing more."""
 
     names = ("dhic",)
+    of_training = LMBDAS
 
     def build(self, name: str, arguments: Mapping[str, Any]) -> Codec:
         """See :class:`Family`."""

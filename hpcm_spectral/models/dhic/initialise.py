@@ -15,7 +15,7 @@ MIXER_STD = 0.1
 # Standard deviation of the latents in quantisation steps: well above the rounding, or nothing is learned from them.
 LATENT_STD = 3.0
 BIAS_STD = 0.3
-# Of the image: the reconstruction starts quiet.
+# What the last convolution keeps of the features.
 IMAGE_GAIN = 0.3
 
 
@@ -60,7 +60,8 @@ def start_steps(prior: PriorPath, lmbdas: Sequence[float]) -> None:
     """Start each level's quantisation steps where theory puts them: proportional to ``lmbda^-1/2``, at one on average.
 
     At high rate the distortion grows with the step's square and a halved step costs a bit, whatever the signal. The
-    published tables start at zero, the same step at all levels; few of a short training's steps reach each of 64.
+    published tables start at zero, the same step at all levels; few of a short training's steps reach each of 64. The
+    priors have to follow: until they have, the lowest levels cost the most.
     """
     log = -0.5 * torch.tensor(lmbdas).log()
     with torch.no_grad():
@@ -71,8 +72,9 @@ def start_steps(prior: PriorPath, lmbdas: Sequence[float]) -> None:
 
 def _start_latent(scale: LatentScale) -> None:
     """A posterior of a few steps, a prior of one step around nothing, and features that take in the latent as it is."""
-    assert isinstance(scale.posterior.leave, nn.Conv2d)
-    _keep_variance(scale.posterior.leave, LATENT_STD / 2)
+    # A latent of as many channels as its features takes them without a convolution of its own.
+    last = scale.posterior.leave if isinstance(scale.posterior.leave, nn.Conv2d) else scale.posterior.mix
+    _keep_variance(last, LATENT_STD / 2)
     if isinstance(scale.posterior.shortcut, nn.Conv2d):
         _keep_variance(scale.posterior.shortcut, LATENT_STD)
     _keep_variance(scale.prior, 0.1)

@@ -177,7 +177,7 @@ class DHIC(CodesBatches, CompressionModel):
             )
         if image.level >= self.levels:
             raise CodingError(f"must be of a level below {self.levels}, got {image.level}")
-        count = self.scales if scales is None else scales
+        count = self._scales_to_decode(scales)
         padding = self._padding(image.height, image.width)
         sides = image.height + padding.bottom, image.width + padding.right
         coders: list[SymbolCoder] = []
@@ -188,11 +188,8 @@ class DHIC(CodesBatches, CompressionModel):
             coders.append(decoding if len(coders) < count else PartialCoder(decoding, 0))
         with reproducible(self.prior.bias.device):
             decoded = self._traverse(coders, None, padding, image.level, 1, sides)
-            if count == self.scales and image.checksum not in (None, _checksum(coders)):
-                raise CodingError(
-                    "must give the symbols that were encoded, but their checksum differs; decode with the kind of "
-                    "device, the library versions and the thread count that encoded"
-                )
+            if count == self.scales:
+                image.check_symbols(_checksum(coders))
             return padding.crop(self.decoder(decoded, image.level))
 
     def update(self, scale_table: list[float] | None = None, force: bool = False, **kwargs: Any) -> bool:

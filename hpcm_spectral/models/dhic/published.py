@@ -11,7 +11,7 @@ from hpcm_spectral.models.dhic.blocks import TAPS
 from hpcm_spectral.models.dhic.model import DHIC
 from hpcm_spectral.models.dhic.prior import LOG_SCALE_MAX
 from hpcm_spectral.models.dhic.sizes import Sizes
-from hpcm_spectral.models.weights import CodecWeights, shapes_of, translated, weights_of, without_prefix
+from hpcm_spectral.models.weights import CodecWeights, checked_tensor, shapes_of, translated, weights_of, without_prefix
 
 OWNER = "a checkpoint of DHIC"
 _BLOCK = {
@@ -71,8 +71,8 @@ def translate_published(state_dict: Mapping[Any, Any]) -> CodecWeights:
     tensors = without_prefix(state_dict)
     found = translated(tensors, names, shapes_of(weights_of(model)), constants, OWNER)
     for key in constants:
-        if key.endswith(".alfa") and tensors[key].tolist() != list(TAPS):
-            raise CheckpointError(f"{key!r} must be {list(TAPS)} in {OWNER}, got {tensors[key].tolist()}.")
+        if key.endswith(".alfa") and (taps := checked_tensor(key, tensors[key], (3,), OWNER).tolist()) != list(TAPS):
+            raise CheckpointError(f"{key!r} must be {list(TAPS)} in {OWNER}, got {taps}.")
     return CodecWeights(model.name, model.arguments, found)
 
 

@@ -16,6 +16,9 @@ LISTS = (
     "decoder_depths_before",
     "decoder_depths_after",
 )
+LMBDAS = ("lmbda_min", "lmbda_max")
+# Blocks in a row at one scale; the published model has at most 10.
+MAX_DEPTH = 100
 # Of published weights: 222,649,088 parameters. Lists run from the coarsest scale to the finest.
 PUBLISHED: Mapping[str, Any] = {
     "channels": (512, 512, 512, 384),
@@ -63,13 +66,16 @@ class Sizes:
                 raise SettingError(
                     name, f"must hold a number for each scale{but}, of which channels has {scales}, got {values}."
                 )
+            if "depths" in name and values and max(values) > MAX_DEPTH:
+                raise SettingError(name, f"must hold numbers up to {MAX_DEPTH}, got {values}.")
             if values and min(values) < least:
                 raise SettingError(name, f"must hold numbers from {least} on, got {values}.")
         for name, least in (("stem_channels", 1), ("stem_depth", 0), ("patch", 1), ("levels", 1)):
             if (value := getattr(self, name)) < least:
                 raise SettingError(name, f"must be at least {least}, got {value}.")
-        if self.levels > 256:
-            raise SettingError("levels", f"must be at most 256, got {self.levels}.")
+        for name, most in (("stem_depth", MAX_DEPTH), ("levels", 256)):
+            if (value := getattr(self, name)) > most:
+                raise SettingError(name, f"must be at most {most}, got {value}.")
         if not 0 < self.lmbda_min < math.inf:
             raise SettingError("lmbda_min", f"must be a number above 0, got {self.lmbda_min}.")
         if not self.lmbda_min < self.lmbda_max < math.inf:
@@ -88,4 +94,5 @@ class Sizes:
     def arguments(self) -> dict[str, Any]:
         """Those that make a codec what it is, as JSON holds them."""
         plain = {name: getattr(self, name) for name in PUBLISHED}
+        plain |= {name: float(plain[name]) for name in LMBDAS}
         return {name: list(value) if name in LISTS else value for name, value in plain.items()}

@@ -183,14 +183,10 @@ class HPCM(CodesBatches, CompressionModel):
         coder_y = DecodingCoder(self.entropy_model, image.strings["y"], channels_y * rows * columns * cells)
         with reproducible(self.means_hyper.device):
             z_hat = self._code_hyper(coder_z, self.means_hyper.new_zeros(1, channels_z, rows, columns), padding)
-            steps = STEPS_UP_TO[(scales or self.scales) - 1]
-            whole = steps == STEPS_UP_TO[-1]
+            steps = STEPS_UP_TO[self._scales_to_decode(scales) - 1]
             latents = self._code_latents(PartialCoder(coder_y, steps), z_hat, None, padding)
-            if whole and image.checksum is not None and coder_z.checksum ^ coder_y.checksum != image.checksum:
-                raise CodingError(
-                    "must give the symbols that were encoded, but their checksum differs; decode with the kind of "
-                    "device, the library versions and the thread count that encoded"
-                )
+            if steps == STEPS_UP_TO[-1]:
+                image.check_symbols(coder_z.checksum ^ coder_y.checksum)
             return self._synthesise(latents, padding, torch.float32)
 
     def _analyse(self, x: torch.Tensor, padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:

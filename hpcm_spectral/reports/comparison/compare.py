@@ -8,7 +8,14 @@ import pandas as pd
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.reports.comparison.compared_runs import ComparedRun, read_runs
 from hpcm_spectral.reports.comparison.convergence import converge
-from hpcm_spectral.reports.comparison.groups import Baseline, Group, choose_baseline, differing, group_runs
+from hpcm_spectral.reports.comparison.groups import (
+    Baseline,
+    Group,
+    choose_baseline,
+    differing,
+    group_runs,
+    what_differs,
+)
 from hpcm_spectral.reports.comparison.lambda_curves import LambdaCurve, lambda_curves
 from hpcm_spectral.reports.rate_distortion import Comparison
 from hpcm_spectral.runs.discovery import LeftOut
@@ -28,7 +35,7 @@ class RunComparison:
         baseline: What the others are compared with; None if no run has finished.
         convergence: Of the groups with finished runs; see `converge`.
         curves: Rate and distortion of runs that differ by lambda.
-        base_curve: The baseline's among them, if its runs are on one.
+        base_curves: The baseline's among them, if its runs are on one: one per model that it has.
     """
 
     given: tuple[str, ...]
@@ -40,7 +47,7 @@ class RunComparison:
     baseline: Baseline | None
     convergence: pd.DataFrame
     curves: tuple[LambdaCurve, ...]
-    base_curve: LambdaCurve | None
+    base_curves: tuple[LambdaCurve, ...]
 
     @property
     def configs(self) -> pd.DataFrame:
@@ -48,8 +55,11 @@ class RunComparison:
         return self.convergence.query("level == 'config'").set_index("config", drop=False)
 
     def bd_rates(self, curve: LambdaCurve) -> list[Comparison]:
-        """A curve against the baseline's; nothing for that one itself or if there is none."""
-        return [] if self.base_curve is None or self.base_curve is curve else curve.against(self.base_curve)
+        """A curve against the baseline's of its model, or else the first; nothing for a baseline's own."""
+        if not self.base_curves or any(curve is base for base in self.base_curves):
+            return []
+        own = (base for base in self.base_curves if _of_one_model(base, curve))
+        return curve.against(next(own, self.base_curves[0]))
 
 
 def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: int = 3) -> RunComparison:
@@ -77,7 +87,13 @@ def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: i
     groups = group_runs(runs)
     chosen = choose_baseline(groups, baseline)
     curves = lambda_curves(groups)
-    held = [c for group in (chosen.groups if chosen else ()) for c in curves if group.label in c.configs]
+    base_curves: list[LambdaCurve] = []
+    for group in chosen.groups if chosen else ():
+        base_curves += [
+            curve
+            for curve in curves
+            if group.label in curve.configs and not any(_of_one_model(base, curve) for base in base_curves)
+        ]
     return RunComparison(
         given=tuple(given),
         runs=tuple(runs),
@@ -88,5 +104,9 @@ def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: i
         baseline=chosen,
         convergence=converge(groups, chosen, window),
         curves=tuple(curves),
-        base_curve=held[0] if held else None,
+        base_curves=tuple(base_curves),
     )
+
+
+def _of_one_model(one: LambdaCurve, other: LambdaCurve) -> bool:
+    return what_differs(one.settings, other.settings, ["model"]) is None
