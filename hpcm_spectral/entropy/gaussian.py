@@ -5,7 +5,7 @@ from typing import Any
 
 import scipy.stats
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from hpcm_spectral.entropy.tabled import TAIL_MASS, TabledConditional, log_scales
 
@@ -49,6 +49,15 @@ class DiscretizedGaussian(TabledConditional):
             log_bin = inside.clamp(min=BIN_MIN).log()
             log_density = -0.5 * (values / scales).square() - scales.log() - 0.5 * math.log(2 * math.pi)
             return _Shown.apply(torch.where(inside > DENSITY_BELOW, log_bin, log_density))
+
+    def build_indexes(self, scales: Float[torch.Tensor, "*shape"]) -> Int[torch.Tensor, "*shape"]:
+        """For each scale the row of the tables with the nearest one, by their ratio.
+
+        A scale that is wrong by a share e costs about e^2 nats per value. CompressAI's next larger scale, of 64 that
+        are 9 % apart, would cost four times as much as the nearest: a few tenths of a per cent of a file.
+        """
+        between = (self.scale_table[1:] * self.scale_table[:-1]).sqrt()
+        return torch.bucketize(scales.float().contiguous(), between, out_int32=True)
 
 
 class _Shown(torch.autograd.Function):

@@ -57,6 +57,15 @@ def test_gradients_near_the_mean_are_those_of_the_bin(model: DiscretizedGaussian
         assert tensor.grad.item() == pytest.approx((up - down) / (2 * step), rel=1e-3)
 
 
+def test_a_value_takes_the_nearest_table(model: DiscretizedGaussian) -> None:
+    model.update_scale_table(model.scales(), force=True)
+    table = np.array(model.scales())
+    scales = np.geomspace(0.01, 100, 997)
+    expected = np.abs(np.log(scales[:, None] / table)).argmin(1)
+    found = model.build_indexes(torch.from_numpy(scales).float()[None])[0]
+    assert found.tolist() == expected.tolist()
+
+
 def test_the_tables_are_the_gaussians(model: DiscretizedGaussian) -> None:
     model.update_scale_table(model.scales(), force=True)
     assert len(model.scale_table) == 64
