@@ -123,6 +123,10 @@ class Codec(nn.Module):
         count, last = min(count, self.levels), self.levels - 1
         return [round(number * last / max(1, count - 1)) for number in range(count)]
 
+    def at_level(self, level: int) -> dict[str, int]:
+        """Arguments that choose a level: none of a codec of one rate, whose methods need not take any."""
+        return {"level": level} if self.levels > 1 else {}
+
     def forward(self, x: Float[torch.Tensor, "B 3 H W"], level: Level | None = None) -> CodecOutput:
         """Reconstruct images and estimate what they cost.
 

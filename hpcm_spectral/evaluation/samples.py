@@ -30,7 +30,7 @@ def write_samples(
     device = next(codec.parameters()).device
     for number, (x, name) in enumerate(zip(itertools.islice(images, MAX_SAMPLES), names, strict=False)):
         with torch.inference_mode():
-            out = codec(x.to(device), codec.middle_level)
+            out = codec(x.to(device), **codec.at_level(codec.middle_level))
         out["x_hat"] = out["x_hat"].cpu()
         height, width = x.shape[-2:]
         # Folders and extensions can repeat a name.

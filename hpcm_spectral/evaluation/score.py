@@ -96,7 +96,9 @@ def score_image(codec: Codec, image: Path, file: Path, name: str, level: int = 0
     x = original.to(device)
     # The arithmetic of coding; also warms up what is chosen per image size, such as the kernels of convolutions.
     with torch.inference_mode(), reproducible(device):
-        estimated = {name: bits(values).item() for name, values in codec(x, level)["likelihoods"].items()}
+        estimated = {
+            name: bits(values).item() for name, values in codec(x, **codec.at_level(level))["likelihoods"].items()
+        }
     try:
         encoded, encode_seconds = timed(device, lambda: write_hpcm(codec, x, file, level))
     except CodingError as error:

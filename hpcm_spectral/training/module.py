@@ -61,7 +61,8 @@ class CodecModule(pl.LightningModule):
 
     Args:
         codec: The codec. One of several rate levels is trained on a level of its own for each image, at random, and
-            validated at (at most) four, from the lowest to the highest one; each is logged, and their mean.
+            validated at four from the lowest to the highest one, of few levels at every second; each is logged, and
+            their mean.
         loss: The rate-distortion loss.
         recipe: Optimizer and learning-rate schedule.
         stages: Regularizers, in the order in which they act.
@@ -149,7 +150,7 @@ class CodecModule(pl.LightningModule):
         """
         x = batch.contiguous(memory_format=self.memory_format)
         each = {}
-        for level in self.codec.spread_levels(VALIDATED_LEVELS):
+        for level in self.codec.spread_levels(min(VALIDATED_LEVELS, 1 + self.codec.levels // 2)):
             levels = torch.full((len(x),), level, device=x.device) if self.codec.levels > 1 else None
             out, terms = self._rate_distortion(x, batch, levels)
             metrics = {**terms.metrics(), "psnr": psnr_8bit(batch, out["x_hat"])}

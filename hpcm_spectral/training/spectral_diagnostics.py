@@ -122,12 +122,12 @@ class SpectralDiagnostics(Callback):
         return epoch > last and (is_last or epoch // self.every_n_epochs > last // self.every_n_epochs)
 
     def _measure(self, trainer: pl.Trainer, module: CodecModule) -> ScaleSpectra:
-        measured = []
+        measured, level = [], self.codec.at_level(self.codec.middle_level)
         precision = trainer.precision_plugin
         for photograph in self.photographs:
             x = photograph[None].to(module.device).contiguous(memory_format=module.memory_format)
             with precision.val_step_context():
-                measured.append((x, self.codec.reconstructions(precision.convert_input(x), self.codec.middle_level)))
+                measured.append((x, self.codec.reconstructions(precision.convert_input(x), **level)))
         return scale_spectra(measured, len(self.band_edges) - 1)
 
 
