@@ -22,6 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from hpcm_spectral.errors import UserError
+from hpcm_spectral.runs.summary import read_summary, write_summary
 
 log = logging.getLogger("hpcm_spectral")
 # A module name, not an import: the command line lies above.
@@ -85,6 +86,7 @@ def train_apart(folder: Path, resume: str | None) -> None:
     command = [sys.executable, *PROGRAM, *_arguments(folder, resume)]
     sentence, output = "", deque[str](maxlen=100)
     with (
+        _noting_interruptions(folder),
         _terminating_by_exception(),
         subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace") as process,
         _stopping(process),
@@ -120,6 +122,18 @@ def _arguments(folder: Path, resume: str | None) -> list[str]:
         "hydra.mode=RUN",
         *([] if resume is None else [f"resume={resume}"]),
     ]
+
+
+@contextlib.contextmanager
+def _noting_interruptions(folder: Path) -> Iterator[None]:
+    """Say in a run's summary that it was interrupted, where its process had no time left to say so itself."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        summary = read_summary(folder)
+        if summary.get("state") == "running":
+            write_summary(folder, {**summary, "state": "interrupted"})
+        raise
 
 
 @contextlib.contextmanager
