@@ -62,11 +62,7 @@ class RunFolder:
     def title(self) -> str:
         """The run in one line."""
         lmbda = " to ".join(f"{value:.3g}" for value in self.lmbda)
-        lmbda = (
-            f"λ = {lmbda}" + " (curves: mean of rate levels, pictures: the middle one)" * (len(self.lmbda) > 1)
-            if lmbda
-            else ""
-        )
+        lmbda = f"λ = {lmbda}" + " (means; pictures: middle level)" * (len(self.lmbda) > 1) if lmbda else ""
         seed = "" if self.seed is None else f"seed {self.seed}"
         steps = f"{self.metrics.steps:,} step{'s' if self.metrics.steps != 1 else ''}" if self.metrics else ""
         return "  ·  ".join(filter(None, (self.codec, lmbda, seed, steps)))
