@@ -33,6 +33,7 @@ def check_like(
 
 def _is_like(value: object, example: object, same_lengths: bool) -> bool:
     if isinstance(example, tuple):
-        fits = isinstance(value, list) and (len(value) == len(example) or not same_lengths)
-        return fits and all(_is_like(one, example[0], same_lengths) for one in value)  # type: ignore[attr-defined]
+        if not isinstance(value, list) or (same_lengths and len(value) != len(example)):
+            return False
+        return all(_is_like(one, example[0], same_lengths) for one in value)
     return type(value) is type(example) or (isinstance(example, float) and type(value) is int)

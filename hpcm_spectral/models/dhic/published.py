@@ -95,7 +95,7 @@ def to_published(model: DHIC) -> dict[str, torch.Tensor]:
 
 def _places(sizes: Sizes) -> dict[str, str]:
     """Where the published lists of blocks hold what lies at a place here."""
-    places = {"encoder.enter": "", "decoder.leave": ""}
+    places: dict[str, str] = {}
     encoder = ["patches", *(f"stem.{i}" for i in range(sizes.stem_depth)), "enter"]
     for scale, depth in enumerate(reversed(sizes.encoder_depths)):
         # Before each way down the published list has an entry that only notes a feature.
