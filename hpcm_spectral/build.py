@@ -13,8 +13,10 @@ import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -25,6 +27,7 @@ from hpcm_spectral.errors import ConfigError, SettingError, UserError, first_lin
 from hpcm_spectral.files import write_text
 from hpcm_spectral.losses import RateDistortionLoss
 from hpcm_spectral.models import as_codec
+from hpcm_spectral.models.exported import try_export
 from hpcm_spectral.reports import write_spectral_evolution
 from hpcm_spectral.schedules import TauSchedule
 from hpcm_spectral.stages import PenaltyStage, Stage
@@ -43,6 +46,7 @@ from hpcm_spectral.training import (
 from hpcm_spectral.training.callbacks import LogPhase, progress_display
 from hpcm_spectral.training.limits import check_limits, check_trainer
 from hpcm_spectral.training.resources import ResourceMeter
+from hpcm_spectral.training.stopping import Stopping
 
 MAX_LOG_INTERVAL = 50
 # How classes of others say that a setting does not fit.
@@ -61,6 +65,7 @@ class Run:
     module: CodecModule
     trainer: pl.Trainer
     meter: ResourceMeter
+    stopping: Stopping
     diagnostics: SpectralDiagnostics | None
 
 
@@ -86,7 +91,7 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
     announce(stages, epochs)
 
     kept = not settings.trainer.get("fast_dev_run")
-    csv, meter, diagnostics = RunCsvLogger(folder), ResourceMeter(), None
+    csv, meter, stopping, diagnostics = RunCsvLogger(folder), ResourceMeter(), Stopping(folder), None
     if kept and settings.diagnostics:
         draw = partial(write_spectral_evolution, folder)
         supplied = {"folder": folder, "codec": module.codec, "photographs": photographs, "draw": draw}
@@ -107,15 +112,16 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
             *own.values(),
             *callbacks,
             *checkpoint_callbacks(folder),
+            stopping,
         ],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *_environment()],
         enable_checkpointing=True,
         default_root_dir=str(folder),
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
     )
-    return Run(settings, data, module, trainer, meter, diagnostics)
+    return Run(settings, data, module, trainer, meter, stopping, diagnostics)
 
 
 def build_data_and_module(
@@ -129,6 +135,7 @@ def build_data_and_module(
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     codec = as_codec(build_node(settings.model, "model", torch.nn.Module), settings.model)
     check_crops(data.crop_size, codec.size_multiple)
+    try_export(codec)
     data.setup("fit")
     prepare_stages(stages, codec, data.crop_size, settings.seed)
     return data, CodecModule(codec, loss, recipe, list(stages.values()), channels_last=settings.channels_last)
@@ -225,8 +232,39 @@ def build_trainer(node: Mapping[str, Any], stages: Iterable[Any], steps: int, **
     unused = any(count_parameters(s) and (s.start_epoch > 0 or s.end_epoch is not None) for s in stages)
     strategy = DDP_NAMES.get(node.get("strategy", "auto"))
     if unused and strategy and trainer.world_size > 1 and isinstance(trainer.strategy, DDPStrategy):
-        return build_node({**node, "strategy": strategy}, "trainer", pl.Trainer, **supplied)
+        trainer = build_node({**node, "strategy": strategy}, "trainer", pl.Trainer, **supplied)
+    if str(node.get("precision")) in ("16", "16-mixed") and isinstance(trainer.accelerator, CPUAccelerator):
+        raise ConfigError(
+            "trainer.precision must be 32-true or bf16-mixed on a CPU, got 16-mixed, which Lightning would train as "
+            "bf16-mixed."
+        )
     return trainer
+
+
+def start_loggers(loggers: Sequence[Logger], config: Mapping[str, Any]) -> None:
+    """Have loggers begin with the run's config.
+
+    Raises:
+        ConfigError: One cannot; Weights & Biases without a key, for example.
+    """
+    for logger in loggers:
+        try:
+            logger.log_hyperparams(dict(config))
+        except Exception as error:  # loggers are others' code
+            offline = isinstance(logger, WandbLogger) and not logger._offline
+            advice = "; run wandb login, or set logger.wandb.offline=true and upload later" if offline else ""
+            raise ConfigError(
+                f"logger must be able to start, but {type(logger).__name__} fails: {first_line(error)}{advice}."
+            ) from error
+
+
+def _environment() -> list[ClusterEnvironment]:
+    """Lightning's choice, but on SLURM without its own way of leaving a job: other files, and other numbers."""
+    slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    try:
+        return [SLURMEnvironment(auto_requeue=False)] if slurm else []
+    except RuntimeError as error:
+        raise ConfigError(f"SLURM must be set up as Lightning understands it, but: {first_line(error)}.") from None
 
 
 def build_loggers(settings: RunSettings, folder: Path) -> list[Logger]:

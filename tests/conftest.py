@@ -46,6 +46,18 @@ def small_run(image_folders: tuple[Path, Path]) -> list[str]:
 
 
 @pytest.fixture
+def short_run(image_folders: tuple[Path, Path]) -> list[str]:
+    """Overrides of a run of 3 epochs of 5 steps that takes a second: a narrow codec of CompressAI's, no stage."""
+    train, val = image_folders
+    return [
+        *("model=custom", "model._target_=compressai.models.ScaleHyperprior", "+model.N=8", "+model.M=8"),
+        *("data=folder", f"data.train_dir={train}", f"data.val_dir={val}", "data.crop_size=64", "data.batch_size=2"),
+        *("data.samples_per_epoch=10", "data.num_workers=0", "trainer.accelerator=cpu", "trainer.max_epochs=3"),
+        *("trainer.log_every_n_steps=1", "phase1=off", "logger=csv", "lr_scheduler=cosine"),
+    ]
+
+
+@pytest.fixture
 def run_program(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Call a program as the command line would, in this process; returns its exit status."""
     from hpcm_spectral.cli import entry

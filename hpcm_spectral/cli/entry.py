@@ -26,7 +26,7 @@ from hpcm_spectral.cli.hydra_errors import describe
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.runs.folder import run_folder_for
 from hpcm_spectral.runs.saved_config import with_saved_overrides
-from hpcm_spectral.sweeps.launchers import refuse_missing
+from hpcm_spectral.sweeps.launchers import RANKS, refuse_missing
 from hpcm_spectral.sweeps.names import job_folder, sweep_names
 from hpcm_spectral.sweeps.session import SweepSession
 
@@ -97,6 +97,9 @@ def _settings(config_name: str) -> list[str]:
 
 def _prepare_training(line: CommandLine) -> None:
     """Add what a run that goes on was started with, and what names a sweep and its jobs."""
+    for name in RANKS:
+        if not os.environ.get(name, "0").isdecimal():
+            raise ConfigError(f"{name} in the environment must number this process, got {os.environ[name]}; unset it.")
     refuse_missing(line.words)
     line.add_conf_beside()
     if not line.flags.multirun:

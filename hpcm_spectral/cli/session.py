@@ -5,6 +5,7 @@ import logging
 import math
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,33 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 
 from hpcm_spectral.build import Run
-from hpcm_spectral.errors import ConfigError, UserError
+from hpcm_spectral.errors import ConfigError, UserError, first_line
 from hpcm_spectral.evaluation.samples import write_samples
 from hpcm_spectral.models import load_codec, save_codec
 from hpcm_spectral.reports import write_run_figures
 from hpcm_spectral.runs.folder import BEST, LAST, checkpoint_path
 from hpcm_spectral.runs.summary import seconds_so_far, write_summary
 from hpcm_spectral.sweeps.pruning import was_pruned
-from hpcm_spectral.training.checkpointing import read_checkpoint
+from hpcm_spectral.training.checkpointing import epochs_done, read_checkpoint
+from hpcm_spectral.training.limits import limit_of_steps
+from hpcm_spectral.training.stopping import TrainingStopped
 
 log = logging.getLogger("hpcm_spectral")
 DIAGNOSED = "diagnostics_seconds"
 
 
 def train(run: Run, checkpoint: Path | None) -> None:
-    """Train, from a checkpoint if there is one; nothing but what the callbacks keep is kept."""
+    """Train, from a checkpoint if there is one, until it ends or is stopped; only what callbacks keep is kept."""
     # Profilers print their tables through Lightning's logging, which is quiet here.
     tables = logging.getLogger("lightning.pytorch.profilers")
     tables.handlers, tables.propagate = log.handlers, False
     tables.setLevel(logging.INFO)
-    run.trainer.fit(run.module, datamodule=run.data, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
+    path = checkpoint and str(checkpoint)
+    try:
+        with run.stopping.listening():
+            run.trainer.fit(run.module, datamodule=run.data, ckpt_path=path, weights_only=True)
+    except TrainingStopped:
+        run.trainer.profiler.describe()  # type: ignore[attr-defined]  # as Lightning does at the end
 
 
 def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
@@ -46,11 +54,15 @@ def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
     state, reason = "trained", None
     try:
         train(run, checkpoint)
+        if run.stopping.reason == "signal" and run.trainer.current_epoch < run.settings.trainer["max_epochs"]:
+            raise KeyboardInterrupt
     except BaseException as error:
         # Lightning turns an interrupt from the keyboard into an exit of its own.
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             state = "interrupted"
-            log.info("interrupted; go on from the last full epoch with resume=%s", folder)
+            last = checkpoint_path(folder, LAST)
+            step = read_checkpoint(last)["global_step"] if last.exists() else 0
+            log.info("interrupted; go on from step %d with resume=%s", step, folder)
             raise KeyboardInterrupt from None
         state, reason = "failed", f"{type(error).__name__}: {error}"
         with contextlib.suppress(UserError, OSError):  # the error that is under way says more
@@ -90,15 +102,34 @@ def _figures(run: Run, seconds: float) -> dict[str, Any]:
 
 
 def finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
-    """Export the best codec, decode a few photographs with it, draw, and say where everything is; the summary."""
-    best = checkpoint_path(folder, BEST)
-    source = best if best.exists() else checkpoint_path(folder, LAST)
-    if not source.exists():
+    """Export the best codec, draw, and say where everything is; the summary.
+
+    Raises:
+        KeyboardInterrupt: The training was to be interrupted when it ended; the codec is exported, pictures are not.
+    """
+    last = checkpoint_path(folder, LAST)
+    if not last.exists():
         raise ConfigError(
             f"trainer must leave at least one step to train, but {folder} has no checkpoint after {figures['steps']} "
             "steps; check its limits."
         )
-    checkpoint = read_checkpoint(source)
+    best = checkpoint_path(folder, BEST)
+    checkpoint = read_checkpoint(best if best.exists() else last)
+    _export(run, folder, checkpoint)
+    ending = _ending(run, read_checkpoint(last) if best.exists() else checkpoint)
+    epochs = checkpoint["epoch"] + 1  # also of weights that were validated within an epoch
+    kept = {key: value for key, value in figures.items() if key not in ("stopped", "complete")}
+    summary = {**kept, "error": None, "best_epoch": epochs, **ending, "pictures": False}
+    # From here on the run is what its state says, whatever becomes of the pictures.
+    write_summary(folder, summary)
+    pictures = [] if run.stopping.reason == "signal" else draw(run, folder, summary)
+    _conclude(folder, summary, pictures)
+    if run.stopping.reason == "signal":
+        raise KeyboardInterrupt
+    return summary
+
+
+def _export(run: Run, folder: Path, checkpoint: Mapping[str, Any]) -> None:
     prefix = "codec."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     codec = run.module.codec
@@ -112,18 +143,42 @@ def finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
         "steps": checkpoint["global_step"],
     }
     save_codec(codec, folder, training=training)
+
+
+def _ending(run: Run, last: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a run that is trained as far as its settings let it, and what ended it before its last epoch."""
+    settings, reason = run.settings.trainer, run.stopping.reason
+    if was_pruned(run.trainer):
+        return {"state": "pruned"}
+    if epochs_done(last) >= settings["max_epochs"]:
+        return {"state": "finished"}
+    if reason == "criterion":
+        messages = [callback.stopping_reason_message for callback in run.trainer.early_stopping_callbacks]
+        return {"state": "finished", "stopped": " ".join((next(filter(None, messages), None) or "early").split())}
+    if limit_of_steps(settings) <= last["global_step"]:
+        return {"state": "stopped", "stopped": f"trainer.max_steps={settings['max_steps']}", "complete": True}
+    if reason == "max_time":
+        return {"state": "stopped", "stopped": f"trainer.max_time={settings['max_time']}"}
+    return {"state": "stopped", "stopped": "a callback ended the training"}
+
+
+def draw(run: Run, folder: Path, summary: dict[str, Any]) -> list[Path]:
+    """Decode a few photographs with the exported codec and draw; the pictures.
+
+    What fails here is said and costs nothing but pictures, which the next ``resume`` draws.
+    """
     log.info("drawing pictures")
-    exported = load_codec(folder, [codec.name]).to(run.trainer.strategy.root_device)
-    write_samples(exported, run.data.val_dataloader(), run.data.val_names, folder)
-    pictures = write_run_figures(folder)
-    state = "pruned" if was_pruned(run.trainer) else "finished"
-    summary = {"state": state, "error": None, "best_epoch": checkpoint["epoch"] + 1, **figures}
-    reasons = [callback.stopping_reason_message for callback in run.trainer.early_stopping_callbacks]
-    if reason := next(filter(None, reasons), None):
-        summary["stopped"] = " ".join(reason.split())
+    try:
+        exported = load_codec(folder, [run.module.codec.name]).to(run.trainer.strategy.root_device)
+        write_samples(exported, run.data.val_dataloader(), run.data.val_names, folder)
+        pictures = write_run_figures(folder)
+    except Exception as error:
+        log.warning("no pictures: %s; resume=%s draws them", first_line(error), folder)
+        log.debug("", exc_info=True)
+        return []
+    summary["pictures"] = True
     write_summary(folder, summary)
-    _conclude(folder, summary, pictures)
-    return summary
+    return pictures
 
 
 def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> None:
@@ -133,6 +188,8 @@ def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> No
     log.info(steps, figures["state"], figures["epochs"], figures["steps"], figures["best_epoch"])
     if "stopped" in figures:
         log.info("stopped early: %s", figures["stopped"])
+    if figures["state"] == "stopped":
+        log.info("go on from this step with resume=%s", folder)
     if {"loss", "bpp_loss", "psnr"} <= val.keys():
         of = "last validation: loss %.3f, %.3f bpp, PSNR %.2f dB"
         log.info(of, val["loss"], val["bpp_loss"], val["psnr"])
@@ -147,4 +204,4 @@ def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> No
         )
     if figures["skipped_steps"]:
         log.info("%d steps without a finite gradient were skipped", figures["skipped_steps"])
-    log.info("in %s: codec.safetensors, metrics.csv, %s", folder, ", ".join(p.name for p in pictures))
+    log.info("in %s: %s", folder, ", ".join(["codec.safetensors", "metrics.csv", *(p.name for p in pictures)]))

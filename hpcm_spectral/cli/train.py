@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from hydra.types import RunMode
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from hpcm_spectral.build import Run, build_run
+from hpcm_spectral.build import Run, build_run, start_loggers
 from hpcm_spectral.cli.entry import config_folder
-from hpcm_spectral.cli.session import finish, fit, train
+from hpcm_spectral.cli.session import draw, finish, fit, train
 from hpcm_spectral.config import check_config, plain
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.models.exported import DESCRIPTION
@@ -21,13 +22,15 @@ from hpcm_spectral.models.init_from import initialise
 from hpcm_spectral.models.sources import read_source
 from hpcm_spectral.runs.folder import CONFIG, LOCK, TRAIN_LOG, checkpoint_to_resume, hold
 from hpcm_spectral.runs.phases import read_phases
-from hpcm_spectral.runs.provenance import write_provenance
-from hpcm_spectral.runs.saved_config import check_same_run, write_config
-from hpcm_spectral.runs.summary import read_summary
-from hpcm_spectral.sweeps.jobs import DONE, run_job
+from hpcm_spectral.runs.provenance import check_same_data, write_provenance
+from hpcm_spectral.runs.saved_config import check_same_run, overrides_as_written, write_config
+from hpcm_spectral.runs.summary import DONE, lacks_pictures, read_summary
+from hpcm_spectral.sweeps.jobs import run_job
+from hpcm_spectral.sweeps.processes import check_rank
 from hpcm_spectral.sweeps.pruning import pruning_callbacks
 from hpcm_spectral.training import count_parameters
-from hpcm_spectral.training.checkpointing import check_fits, read_checkpoint
+from hpcm_spectral.training.checkpointing import check_fits, epochs_done, read_checkpoint
+from hpcm_spectral.training.limits import limit_of_steps
 from hpcm_spectral.training.resources import accelerator_facts
 
 log = logging.getLogger("hpcm_spectral")
@@ -49,19 +52,35 @@ def train_codec(cfg: DictConfig) -> float | None:
         if any(word.startswith("hydra.run.dir=") for word in hydra.overrides.hydra):
             raise ConfigError("hydra.run.dir must be left out of a sweep, got one; its folder is hydra.sweep.dir.")
         return run_job(cfg, folder, hydra.job.num, train_into)
+    try:
+        check_rank(check_config(plain(cfg)).trainer)
+    except ConfigError:
+        with contextlib.suppress(OSError):  # if it is not empty, the first process is at work there
+            folder.rmdir()
+        raise
     if not _is_main_process():
         train_into(cfg, folder, plain(cfg).get("resume"))
         return None
-    with hold(folder):
-        try:
-            train_into(cfg, folder, plain(cfg).get("resume"))
-        finally:
-            # Hydra made the folder of a run that was refused; while it is held, nobody else has begun there.
-            if not (folder / CONFIG).exists():
-                with contextlib.suppress(OSError):
-                    (folder / LOCK).unlink(missing_ok=True)
-                    folder.rmdir()
+    with hold(folder), _leaving_nothing(folder):
+        train_into(cfg, folder, plain(cfg).get("resume"))
     return None
+
+
+@contextlib.contextmanager
+def _leaving_nothing(folder: Path) -> Iterator[None]:
+    """Remove what a run has left that was refused before it began; while its folder is held, nobody else is there."""
+    before = set(folder.iterdir()) - {folder / LOCK}
+    try:
+        yield
+    finally:
+        if not (folder / CONFIG).exists():
+            for path in set(folder.iterdir()) - before:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
@@ -93,16 +112,19 @@ def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
     with _logging_to(folder):
         source = read_source(init_from, "init_from", [settings.model["_target_"]]) if init_from is not None else None
         run = build_run(settings, folder, pruning_callbacks(settings))
+        contents = run.data.contents()
+        if checkpoint is not None:
+            check_same_data(folder, contents)
         _check_lmbdas(run)
         origin = {}
         if source is not None:
             initialise(run.module.codec, source, config_folder() / "model")
             log.info("initialised from %s", source)
             origin["initialised_from"] = source.origin()
-        epochs_done = 0
+        done = 0, 0
         if checkpoint is not None and saved is not None:
             check_fits(saved, run.module, checkpoint)
-            epochs_done = saved["epoch"] + 1
+            done = epochs_done(saved), saved["global_step"]
         # Second copies of all weights, a gigabyte for the large models; Lightning reads the checkpoint again.
         del source, saved
         if not _is_main_process():
@@ -112,20 +134,30 @@ def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
             train(run, checkpoint)
             log.info("fast_dev_run: training and validation went through; nothing is kept")
             return {"state": "tried"}
-        max_epochs = settings.trainer["max_epochs"]
-        summary = read_summary(folder)
-        if epochs_done >= max_epochs and summary.get("state") in DONE and (folder / DESCRIPTION).exists():
-            log.info("%s has its %d epochs already; raise trainer.max_epochs to go on", folder, max_epochs)
-            return summary
-        if epochs_done >= max_epochs and summary.get("state") == "trained":
-            log.info("%s is trained, but was not exported to the end", folder)
-            return finish(run, folder, summary)
-        write_provenance(folder, settings.seed, accelerator_facts(), **origin)
-        write_config(folder, config, list(HydraConfig.get().overrides.task))
-        for logger in run.trainer.loggers:
-            logger.log_hyperparams(config)
+        limits = {"max_epochs": settings.trainer["max_epochs"], "max_steps": limit_of_steps(settings.trainer)}
+        reached = next((key for key, have in zip(limits, done, strict=True) if have >= limits[key]), None)
+        if reached is not None:
+            return _nothing_to_train(run, folder, checkpoint, reached)
+        start_loggers(run.trainer.loggers, config)
+        write_provenance(folder, settings.seed, accelerator_facts(), data=contents, **origin)
+        write_config(folder, config, overrides_as_written())
         _introduce(run, folder, checkpoint)
         return finish(run, folder, fit(run, folder, checkpoint))
+
+
+def _nothing_to_train(run: Run, folder: Path, checkpoint: Path | None, limit: str) -> dict[str, Any]:
+    """Make up for what a run that is trained lacks, its codec or its pictures; the summary."""
+    summary = read_summary(folder)
+    if summary.get("state") not in (*DONE, "stopped") or not (folder / DESCRIPTION).exists():
+        log.info("%s is trained, but was not exported to the end", folder)
+        # Of a run that was killed as it ended, the figures are not in the summary.
+        return finish(run, folder, summary if "val" in summary else fit(run, folder, checkpoint))
+    things = limit.removeprefix("max_")
+    have = run.settings.trainer[limit]
+    log.info("%s has its %d %s already; raise trainer.%s to go on", folder, have, things, limit)
+    if lacks_pictures(folder):
+        draw(run, folder, summary)
+    return summary
 
 
 def _check_lmbdas(run: Run) -> None:

@@ -1,8 +1,9 @@
 """What is common to all image sources: loaders of training crops and of full validation images."""
 
+import hashlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,15 @@ class ImageDataModule(LightningDataModule):
             has no effect.
 
     Attributes:
+        places: Names of arguments that say where images lie, not which; a run goes on with others if these hold the
+            same images.
         val_names: One name per validation image, empty before `setup`.
 
     Raises:
         ValueError: An argument is out of its range; the message starts with its name.
     """
+
+    places: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -96,6 +101,13 @@ class ImageDataModule(LightningDataModule):
     def val_files(self) -> list[Path]:
         """List the validation images."""
         raise NotImplementedError
+
+    def contents(self) -> dict[str, dict[str, Any]]:
+        """What the images are, wherever they lie: for ``train`` and ``val`` their number, and a digest.
+
+        The digest is of names, folders below the common one included, and sizes in bytes, in the order of the files.
+        """
+        return {name: _contents(files) for name, files in (("train", self.train_files()), ("val", self.val_files()))}
 
     def setup(self, stage: str | None = None) -> None:
         """Find and check the images; what a former call has set up is kept.
@@ -159,6 +171,15 @@ class ImageDataModule(LightningDataModule):
             # random numbers would depend on how often data was loaded.
             "generator": torch.Generator().manual_seed(self.seed),
         }
+
+
+def _contents(files: Sequence[Path]) -> dict[str, Any]:
+    common = os.path.commonpath([path.absolute().parent for path in files])
+    digest = hashlib.sha256()
+    for path in files:
+        name = os.fsencode(path.absolute().relative_to(common).as_posix())
+        digest.update(b"%s\0%d\0" % (name, path.stat().st_size if path.exists() else -1))
+    return {"images": len(files), "digest": digest.hexdigest()}
 
 
 def _warn_of_shared(train: Iterable[Path], val: Iterable[Path]) -> None:

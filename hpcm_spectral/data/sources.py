@@ -89,6 +89,8 @@ class FolderDataModule(ImageDataModule):
     It takes the arguments of `ImageDataModule` besides.
     """
 
+    places = ("train_dir", "val_dir")
+
     def __init__(self, train_dir: str, val_dir: str, **common: Any) -> None:
         super().__init__(**common)
         for name, folder in (("train_dir", train_dir), ("val_dir", val_dir)):

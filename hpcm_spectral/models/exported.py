@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hpcm_spectral.codec import Codec
-from hpcm_spectral.errors import CheckpointError
+from hpcm_spectral.errors import CheckpointError, ConfigError
 from hpcm_spectral.files import whole_file, write_text
 from hpcm_spectral.models.registry import (
     build_codec,
@@ -19,6 +19,7 @@ from hpcm_spectral.models.registry import (
     family_of,
     outline,
     refuse_untrusted_name,
+    weight_shapes,
 )
 from hpcm_spectral.models.weights import CodecWeights, shown, weights_of
 
@@ -41,11 +42,35 @@ def save_codec(codec: Codec, folder: Path, *, training: dict[str, Any]) -> None:
     """
     check_exportable(codec)
     description = {"format": FORMAT, "name": codec.name, "arguments": codec.arguments, "training": training}
-    tensors = {key: _exported(value) for key, value in codec.network.state_dict().items()}
+    tensors = _exported(codec)
     with whole_file(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
         (folder / DESCRIPTION).unlink(missing_ok=True)
-    write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+    write_text(folder / DESCRIPTION, json.dumps(description, indent=2, allow_nan=False) + "\n")
+
+
+def try_export(codec: Codec) -> None:
+    """Refuse a codec that could not be exported and read again, before any time is spent on it; nothing is written.
+
+    Raises:
+        ConfigError: It has more than tensors as its state, or its settings build another one.
+    """
+    check_exportable(codec)
+    strangers = [key for key, value in codec.network.state_dict().items() if not isinstance(value, torch.Tensor)]
+    if strangers:
+        raise ConfigError(f"model must have tensors only as its state to be exported, got others as {strangers[0]}.")
+    with torch.random.fork_rng(devices=[]):
+        try:
+            twin = outline(codec.name, codec.arguments, "An exported codec", [codec.name])
+        except CheckpointError as error:
+            raise ConfigError(f"model must be one that its settings build again: {error}") from None
+    ours, theirs = weight_shapes(codec), weight_shapes(twin)
+    if ours != theirs:
+        key = min(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+        raise ConfigError(
+            f"model must be one that its settings build again to be exported, but {key} is {ours.get(key, 'missing')} "
+            f"here and {theirs.get(key, 'missing')} in another one built from {codec.name} and {codec.arguments}."
+        )
 
 
 def load_codec(folder: str | Path, allow: Collection[str] = ()) -> Codec:
@@ -96,9 +121,17 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     return description
 
 
-def _exported(value: torch.Tensor) -> torch.Tensor:
-    value = value.detach().cpu()
-    return (value.float() if value.is_floating_point() else value).contiguous()
+def _exported(codec: Codec) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for key, value in codec.network.state_dict().items():
+        own = value.detach().cpu()
+        own = (own.float() if own.is_floating_point() else own).contiguous()
+        # The file format knows no shared memory, such as tied weights.
+        shared = own.untyped_storage().data_ptr() in seen
+        seen.add(own.untyped_storage().data_ptr())
+        tensors[key] = own.clone() if shared else own
+    return tensors
 
 
 def _read_json(path: Path) -> Any:

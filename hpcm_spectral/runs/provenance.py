@@ -70,6 +70,37 @@ def write_provenance(folder: Path, seed: int, accelerator: Mapping[str, Any], **
         temporary.write_bytes(_git("diff", "--binary", "HEAD"))
 
 
+def noted_data(folder: Path) -> dict[str, Any] | None:
+    """What the images of a run were, as its latest session noted it; None for a run that began before they were noted.
+
+    Raises:
+        CheckpointError: What its sessions noted is damaged.
+    """
+    with reading(folder / PROVENANCE, PURPOSE, CheckpointError):
+        return next((s["data"] for s in reversed(_sessions(folder, CheckpointError)) if s.get("data")), None)
+
+
+def check_same_data(folder: Path, contents: Mapping[str, Any]) -> None:
+    """Refuse to continue a run on other images than it began with.
+
+    Args:
+        folder: The run folder.
+        contents: What the images are now, by ``train`` and ``val``.
+
+    Raises:
+        CheckpointError: They differ in number, names or sizes, or what was noted of them is damaged.
+    """
+    for name, old in (noted_data(folder) or {}).items():
+        new = contents.get(name)
+        if new != old:
+            counts = [f"{(known or {}).get('images', 'none')}" for known in (old, new)]
+            got = f"{counts[1]} instead of {counts[0]}" if counts[0] != counts[1] else "others by name or size"
+            raise CheckpointError(
+                f"data must hold the same images for {name} as when the run in {folder} began, got {got}; restore "
+                "them or start a new run."
+            )
+
+
 def read_machines(folder: Path) -> tuple[int, str | None]:
     """How many sessions a run had, and on which processors and GPUs, None if it does not say.
 

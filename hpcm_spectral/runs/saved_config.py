@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from hpcm_spectral.errors import CheckpointError, ConfigError, UserError
@@ -13,6 +15,7 @@ from hpcm_spectral.files import write_text
 from hpcm_spectral.flatten import flatten
 from hpcm_spectral.runs.folder import AUTO, CONFIG, OVERRIDES, PHASES, run_folder_for
 from hpcm_spectral.runs.plain_files import reading
+from hpcm_spectral.runs.provenance import noted_data
 
 # What a resumed run must share with the run that it continues.
 FIXED = ("model", "phase1", "phase2", "stages", "schedule", "loss", "data", "seed", "init_from")
@@ -33,6 +36,12 @@ def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) 
     write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
     kept = [override for override in overrides if _key(override) != "resume"]
     write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in kept))
+
+
+def overrides_as_written() -> list[str]:
+    """This process's overrides as they were given; Hydra hands them out with their references filled in."""
+    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [str(word) for word in words or ()]
 
 
 def read_config(
@@ -89,8 +98,23 @@ def _renamed(override: str) -> str:
     return override
 
 
+def places(config: Mapping[str, Any]) -> list[str]:
+    """Keys of settings that say where a run's images lie, not which they are."""
+    names: Sequence[str] = getattr(get_object(config["data"]["_target_"]), "places", ())
+    return [f"data.{name}" for name in names]
+
+
+def has_moved(config: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the images of the run in a folder lay elsewhere."""
+    old, new = flatten(read_config(folder, error=CheckpointError)), flatten(dict(config))
+    return any(old.get(key) != new.get(key) for key in places(config))
+
+
 def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] | None = None) -> None:
     """Refuse to continue a run under another model, loss, stage or seed.
+
+    Images may lie elsewhere if the run has noted what they are, for :func:`check_same_data` to compare; so may the
+    weights that it began with, which are in its checkpoint.
 
     A setting that only one of the two versions of a class knows is no difference.
 
@@ -106,7 +130,10 @@ def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] 
     if not (folder / CONFIG).exists():
         return
     old, new = flatten(_as_today(read_config(folder, error=CheckpointError))), flatten(dict(config))
-    for key in sorted(old.keys() | new.keys()):
+    anywhere = places(config) if noted_data(folder) is not None else []
+    if old.get("init_from") is not None and new.get("init_from") is not None:
+        anywhere.append("init_from")
+    for key in sorted((old.keys() | new.keys()) - set(anywhere)):
         group = key.split(".")[0]
         fixed = group in FIXED if free is None else not {key, group} & set(free)
         if fixed and key not in FREE and old.get(key) != new.get(key) and not _known_to_one_only(key, old, new):

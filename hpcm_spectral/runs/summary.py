@@ -3,11 +3,16 @@
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.runs.folder import SUMMARY
 from hpcm_spectral.runs.plain_files import read_json, reading, write_json
+
+# running: a process is at work, or was killed. trained: not exported yet. interrupted, failed: not trained to the end.
+# stopped: exported, but a limit or a callback ended the training before its last epoch. finished and pruned: exported.
+State = Literal["running", "trained", "interrupted", "failed", "stopped", "finished", "pruned"]
+DONE: tuple[State, ...] = ("finished", "pruned")
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
@@ -29,6 +34,16 @@ def read_summary(folder: Path, *, strict: bool = False) -> dict[str, Any]:
                 raise ValueError("it is no JSON object")
             return content
     return {}
+
+
+def is_done(summary: Mapping[str, Any]) -> bool:
+    """Whether a run has trained as far as its settings let it, so that its figures are final."""
+    return summary.get("state") in DONE or bool(summary.get("complete"))
+
+
+def lacks_pictures(folder: Path) -> bool:
+    """Whether a run was left before its pictures were drawn."""
+    return read_summary(folder).get("pictures") is False
 
 
 def seconds_so_far(folder: Path, key: str = "seconds") -> float:

@@ -14,17 +14,16 @@ from omegaconf import DictConfig
 from hpcm_spectral.config import check_config, plain
 from hpcm_spectral.errors import ConfigError, RefusedError, UserError
 from hpcm_spectral.runs.folder import CONFIG, TRAIN_LOG, hold
-from hpcm_spectral.runs.saved_config import check_same_run
-from hpcm_spectral.runs.summary import read_summary, write_summary
+from hpcm_spectral.runs.saved_config import check_same_run, has_moved
+from hpcm_spectral.runs.summary import is_done, lacks_pictures, read_summary, write_summary
 from hpcm_spectral.sweeps.processes import JobFailedError, needs_processes, slurm_session, task_rank, train_apart
 from hpcm_spectral.sweeps.records import REPLACED, JobRecord, Outcome, await_record
 
 log = logging.getLogger("hpcm_spectral")
-DONE = ("finished", "pruned")
 # What two sessions of a sweep may differ in: nothing that the run's figures depend on.
 FREE_IN_SWEEPS = (
     *("resume", "sweep", "logger", "diagnostics"),
-    *("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.log_every_n_steps"),
+    *("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.log_every_n_steps", "trainer.max_time"),
 )
 Train = Callable[[DictConfig, Path, str | None], dict[str, Any]]
 
@@ -47,7 +46,7 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
     """
     session = slurm_session()
     if task_rank() > 0:
-        if session is not None:
+        if session is not None and needs_processes(plain(cfg)["trainer"]):
             decided = await_record(folder.parent, num, session)
             if decided.outcome == "running":
                 train(cfg, folder, decided.resume)
@@ -82,8 +81,10 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
                 except UserError as error:
                     text = str(error).rstrip(".")
                     raise RefusedError(f"{text}, or replace that run with sweep.on_existing=restart.") from None
-                if state in DONE or settings.sweep.on_existing == "skip":
-                    text = "" if state in DONE else f"{state}, left as it is (sweep.on_existing=skip)"
+                done = is_done(read_summary(folder))
+                whole = not lacks_pictures(folder) and not has_moved(plain(cfg), folder)
+                if (done and whole) or settings.sweep.on_existing == "skip":
+                    text = "" if done else f"{state}, left as it is (sweep.on_existing=skip)"
                     log.info("skipped: %s", text or f"{state} already")
                     note("skipped", text)
                     return _best_loss(read_summary(folder))
@@ -96,7 +97,7 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
             else:
                 note("running")
                 summary = train(cfg, folder, resume)
-            note("pruned" if summary["state"] == "pruned" else "finished")
+            note("pruned" if summary["state"] == "pruned" else "finished" if is_done(summary) else "stopped")
             return _best_loss(summary)
     except (KeyboardInterrupt, SystemExit):
         note("interrupted")

@@ -5,6 +5,8 @@ from importlib.util import find_spec
 
 from hpcm_spectral.errors import ConfigError
 
+# The variables that tell Lightning which of several processes this is, in its order.
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 # By choice on the command line: the module it needs, and the extra that brings it.
 NEEDED = {
     "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),

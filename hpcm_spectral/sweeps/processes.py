@@ -21,8 +21,9 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from hpcm_spectral.errors import UserError
+from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.runs.summary import read_summary, write_summary
+from hpcm_spectral.sweeps.launchers import RANKS
 
 log = logging.getLogger("hpcm_spectral")
 # A module name, not an import: the command line lies above.
@@ -45,11 +46,27 @@ def task_rank() -> int:
     return int(os.environ.get("SUBMITIT_LOCAL_GLOBALRANK", os.environ.get("SLURM_PROCID", "0")))
 
 
+def check_rank(trainer: Mapping[str, Any]) -> None:
+    """Refuse to be one of several processes in a training that takes one: it would train in silence and leave nothing.
+
+    Raises:
+        ConfigError: The environment says that this is not the first process, and ``trainer`` says that there is one.
+    """
+    name = next((name for name in RANKS if name in os.environ), None)
+    if name is None or os.environ[name] == "0" or needs_processes(trainer):
+        return
+    raise ConfigError(
+        f"trainer.devices and num_nodes must ask for several processes where {name}={os.environ[name]} in the "
+        "environment says that this is one of several, but they ask for one; set them, or start the program once and "
+        f"without {name}."
+    )
+
+
 def slurm_session() -> str | None:
     """Names the start of a SLURM job whose tasks train together; None where there are no such tasks."""
     if "SUBMITIT_LOCAL_GLOBALRANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) < 2:
         return None
-    return f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+    return f"{os.environ.get('SLURM_JOB_ID', '')}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
 
 
 def needs_processes(trainer: Mapping[str, Any]) -> bool:

@@ -9,9 +9,9 @@ from hpcm_spectral.errors import UserError
 from hpcm_spectral.runs.plain_files import read_json, write_json
 
 RECORDS, REPLACED = ".jobs", ".replaced"
-Outcome = Literal["running", "finished", "pruned", "skipped", "interrupted", "failed", "refused"]
+Outcome = Literal["running", "finished", "pruned", "stopped", "skipped", "interrupted", "failed", "refused"]
 # With these a sweep is not done.
-UNDONE: tuple[Outcome, ...] = ("running", "interrupted", "failed", "refused")
+UNDONE: tuple[Outcome, ...] = ("running", "stopped", "interrupted", "failed", "refused")
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ class LogPhase(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drop the rows of steps that the run will take again."""
-        # Lightning numbers rows by batches, not by optimizer steps.
-        self.csv.forget_from(trainer.fit_loop.epoch_loop._batches_that_stepped)
+        loop = trainer.fit_loop
+        # Lightning numbers rows by batches, not by optimizer steps, and within an epoch saves before it counts.
+        self.csv.forget_from(loop.epoch_loop._batches_that_stepped + int(loop.restarted_mid_epoch))
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any) -> None:
         """Log the phase and the stages' numbers beside the other metrics of the step."""

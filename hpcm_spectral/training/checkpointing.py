@@ -1,17 +1,21 @@
 """Checkpoints that a kill cannot leave half written."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from hpcm_spectral.errors import CheckpointError
 from hpcm_spectral.files import whole_file
 from hpcm_spectral.runs.folder import BEST, CHECKPOINTS, LAST
+
+# In a checkpoint: where it was written.
+RUN_FOLDER = "run_folder"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -47,12 +51,30 @@ class RandomState(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on where the checkpoint was taken; of several processes each draws noise of its own."""
         if trainer.world_size > 1:
-            torch.manual_seed(hash((torch.initial_seed(), trainer.current_epoch, trainer.global_rank)) % 2**63)
+            place = (torch.initial_seed(), trainer.current_epoch, trainer.global_step, trainer.global_rank)
+            torch.manual_seed(hash(place) % 2**63)
         elif self._restored is not None:
             torch.set_rng_state(self._restored["cpu"].cpu())
             if self._restored["gpu"] is not None and torch.cuda.is_available():
                 torch.cuda.set_rng_state(self._restored["gpu"].cpu())
         self._restored = None
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the weights of the validation with the least ``val/loss``: at once, or with the epoch that ends with it."""
+
+    @property
+    def state_key(self) -> str:
+        """The base class's, by which the states in older checkpoints go."""
+        return super().state_key.replace(type(self).__name__, ModelCheckpoint.__name__, 1)
+
+    def _should_save_on_train_epoch_end(self, trainer: pl.Trainer) -> bool:
+        return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep them if there has been a validation."""
+        if self.monitor in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, pl_module)
 
 
 def checkpoint_callbacks(run_folder: Path) -> list[Callback]:
@@ -63,9 +85,40 @@ def checkpoint_callbacks(run_folder: Path) -> list[Callback]:
     # Saved at the very end of an epoch: what lies within one would be trained again after a resume.
     common: dict[str, Any] = {"dirpath": folder, "save_top_k": 1, "save_on_train_epoch_end": True}
     common["enable_version_counter"] = False
-    best = ModelCheckpoint(filename=BEST, monitor="val/loss", mode="min", **common)
+    best = BestCheckpoint(filename=BEST, monitor="val/loss", mode="min", **common)
     last = ModelCheckpoint(filename=LAST, every_n_epochs=1, **common)
     return [RandomState(), best, last]
+
+
+def adapt_states(checkpoint: dict[str, Any], run_folder: Path) -> None:
+    """Have the states of callbacks in a checkpoint follow the run folder, and clocks begin anew.
+
+    Lightning drops the best score of a run whose folder has moved, and counts a limit of time over all sessions.
+    """
+    states = checkpoint.get("callbacks", {})
+    states.pop(Timer.__qualname__, None)
+    # Older checkpoints do not name their folder.
+    places = (state["dirpath"] for key, state in states.items() if key.startswith(ModelCheckpoint.__name__))
+    old = Path(checkpoint.get(RUN_FOLDER) or next((Path(p).parent for p in places if Path(p).name == CHECKPOINTS), ""))
+    new = run_folder.resolve()
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {moved(key): moved(item) for key, item in value.items()}
+        inside = isinstance(value, str) and value.startswith(f"{old}{os.sep}")
+        return str(new / Path(value).relative_to(old)) if inside else value
+
+    for key, state in list(states.items()):
+        if key.startswith(ModelCheckpoint.__name__):
+            states[key] = moved(state)
+            best = states[key].get("best_model_path")
+            if best and not Path(best).exists():  # the best of those that are there counts
+                del states[key]
+
+
+def epochs_done(checkpoint: Mapping[str, Any]) -> int:
+    """How many epochs a checkpoint has gone through whole."""
+    return int(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

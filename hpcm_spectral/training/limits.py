@@ -1,7 +1,11 @@
 """What the settings of Lightning's Trainer must be, known before it would find out in the middle of a training."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
+
+from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from hpcm_spectral.errors import ConfigError
 
@@ -20,9 +24,19 @@ def check_trainer(node: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"trainer.precision must be 32-true, bf16-mixed or 16-mixed, got {precision}: weights need full precision."
         )
+    max_time = node.get("max_time")
+    with contextlib.suppress(MisconfigurationException, TypeError):  # of another form: the Trainer itself says so
+        if max_time is not None and not (Timer(max_time).time_remaining() or 0) > 0:
+            raise ConfigError(f"trainer.max_time must be longer than nothing, got {max_time}.")
     clip = node.get("gradient_clip_val")
     if clip is not None and not 0 <= clip < float("inf"):
         raise ConfigError(f"trainer.gradient_clip_val must be a number from 0 on, got {clip}; 0 or null clips nothing.")
+
+
+def limit_of_steps(node: Mapping[str, Any]) -> float:
+    """After how many steps the training is to end, infinite if the epochs alone decide."""
+    steps = node.get("max_steps", -1)
+    return float("inf") if steps in (None, -1) else float(steps)
 
 
 def check_limits(node: Mapping[str, Any], batches: int, images: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,6 +18,7 @@ from hpcm_spectral.losses import RateDistortion, RateDistortionLoss
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, ms_ssim_db, psnr_8bit
 from hpcm_spectral.models.registry import description_of
 from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
+from hpcm_spectral.training.checkpointing import RUN_FOLDER, adapt_states
 from hpcm_spectral.training.optimizers import Recipe, keep_ratios, lr_ratios
 from hpcm_spectral.training.resuming import KEY, apply_changes, forget_other_kinds, settings_of
 
@@ -104,6 +106,10 @@ class CodecModule(pl.LightningModule):
     def validated_progress(self) -> float:
         """Training so far in epochs as a validation finds it."""
         return self.progress(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+
+    def resumed_progress(self) -> float:
+        """Training so far in epochs as the start of a session finds it."""
+        return self.validated_progress() if self.trainer.fit_loop.restarted_mid_epoch else float(self.current_epoch)
 
     def _active(self, kind: type[Any], progress: float) -> list[Any]:
         return [stage for stage in self.stages if isinstance(stage, kind) and stage.is_active(progress)]
@@ -237,9 +243,11 @@ class CodecModule(pl.LightningModule):
         """Keep what codec, optimizer and schedule were made from: for a conversion, and to see what has changed."""
         checkpoint[KEY] = self._settings
         checkpoint["codec"] = description_of(self.codec)
+        checkpoint[RUN_FOLDER] = str(Path(self.trainer.default_root_dir).resolve())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the checkpoint until optimizer and schedule are there."""
+        """Remember the checkpoint until optimizer and schedule are there; callbacks get their states after this."""
+        adapt_states(checkpoint, Path(self.trainer.default_root_dir))
         self._resumed = checkpoint
 
     def on_train_start(self) -> None:

@@ -41,7 +41,8 @@ class PhaseRecorder(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what is planned, and of an earlier session what had happened before the checkpoint."""
-        now = trainer.current_epoch
+        assert isinstance(pl_module, CodecModule)
+        now = pl_module.resumed_progress()
         earlier = {record.key: record for record in read_phases(self.folder) or []}
         self.records = []
         for key, stage in self.stages.items():

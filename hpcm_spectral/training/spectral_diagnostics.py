@@ -92,8 +92,9 @@ class SpectralDiagnostics(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget the epochs that the run will take again."""
+        assert isinstance(pl_module, CodecModule)
         if self.history is not None:
-            self.history = self.history.up_to(trainer.current_epoch)
+            self.history = self.history.up_to(pl_module.resumed_progress())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure if it is time to. Lightning has the module in evaluation mode here, without gradients.
