@@ -55,7 +55,7 @@ def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
     try:
         train(run, checkpoint)
         if run.stopping.reason == "signal" and run.trainer.current_epoch < run.settings.trainer["max_epochs"]:
-            raise KeyboardInterrupt
+            raise run.stopping.interruption()
     except BaseException as error:
         # Lightning turns an interrupt from the keyboard into an exit of its own.
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -63,7 +63,7 @@ def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
             last = checkpoint_path(folder, LAST)
             step = read_checkpoint(last)["global_step"] if last.exists() else 0
             log.info("interrupted; go on from step %d with resume=%s", step, folder)
-            raise KeyboardInterrupt from None
+            raise run.stopping.interruption() from None
         state, reason = "failed", f"{type(error).__name__}: {error}"
         with contextlib.suppress(UserError, OSError):  # the error that is under way says more
             write_run_figures(folder)
@@ -105,7 +105,8 @@ def finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
     """Export the best codec, draw, and say where everything is; the summary.
 
     Raises:
-        KeyboardInterrupt: The training was to be interrupted when it ended; the codec is exported, pictures are not.
+        KeyboardInterrupt: The training was to be interrupted when it ended, or SystemExit: the codec is exported, and
+            pictures are not drawn.
     """
     last = checkpoint_path(folder, LAST)
     if not last.exists():
@@ -125,7 +126,7 @@ def finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
     pictures = [] if run.stopping.reason == "signal" else draw(run, folder, summary)
     _conclude(folder, summary, pictures)
     if run.stopping.reason == "signal":
-        raise KeyboardInterrupt
+        raise run.stopping.interruption()
     return summary
 
 

@@ -30,7 +30,7 @@ log = logging.getLogger("hpcm_spectral")
 PROGRAM = ("-m", "hpcm_spectral.cli")
 # What a training that is asked to stop may take before it is killed.
 PATIENCE_S = 60.0
-REFUSED, INTERRUPTED = 2, (130, -signal.SIGINT)
+REFUSED, INTERRUPTED = 2, tuple(s for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) for s in (128 + n, -n))
 
 
 class JobFailedError(Exception):

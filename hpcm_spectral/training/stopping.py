@@ -4,6 +4,7 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 Reason = Literal["signal", "max_time", "max_steps", "criterion", "callback"]
 # What a scheduler or a user sends to a training that has to go; the last one is what SLURM's --signal is set to.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+# A terminal and a launcher send the same signal twice: what follows within seconds is no second one.
+ECHO_S = 3.0
 
 
 class TrainingStopped(Exception):  # noqa: N818  no error
@@ -36,14 +40,16 @@ class Stopping(Checkpoint):
 
     Attributes:
         reason: Why the training ended or is to end before its last epoch; None: it is not to.
+        signal: Which one asked first; None: none did in this process.
     """
 
     def __init__(self, run_folder: Path) -> None:
         self.path = checkpoint_path(run_folder, LAST)
         self.reason: Reason | None = None
+        self.signal: signal.Signals | None = None
         self._kept = False
         self._max_steps = -1
-        self._seen: set[int] = set()
+        self._seen: dict[int, float] = {}
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -124,13 +130,18 @@ class Stopping(Checkpoint):
                 signal.signal(number, handler)
 
     def _ask(self, number: int, frame: object) -> None:
-        if number in self._seen:
+        now = time.monotonic()
+        if now - self._seen.setdefault(number, now) > ECHO_S:
             raise KeyboardInterrupt
-        self._seen.add(number)
         if self.reason is None:
-            self.reason = "signal"
-            name = signal.Signals(number).name
-            log.info("%s: stopping after this step and its validation; once more stops at once", name)
+            self.reason, self.signal = "signal", signal.Signals(number)
+            log.info("%s: stopping after this step and its validation; once more stops at once", self.signal.name)
+
+    def interruption(self) -> KeyboardInterrupt | SystemExit:
+        """What unwinds the process as the signal would have; its exit status tells a scheduler which it was."""
+        if self.signal is None or self.signal == signal.SIGINT:
+            return KeyboardInterrupt()
+        return SystemExit(128 + self.signal)
 
 
 def _may_stop(trainer: pl.Trainer) -> bool:

@@ -1,6 +1,7 @@
 """What a run folder says of its run, and what is kept of the work: moved folders, failing pictures, refused starts."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_a_job_told_to_leave_as_its_training_ends_is_finished_and_gets_its_pictu
     run_train: Callable[..., int], short_run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["-m", *short_run, "+callbacks.leave._target_=own_classes.Leave", f"hydra.sweep.dir={tmp_path}/sweep"]
-    assert run_train(*words, "seed=1") == 130
+    assert run_train(*words, "seed=1") == 128 + signal.SIGTERM
     folder = tmp_path / "sweep/job"
     assert (summary(folder)["state"], summary(folder)["pictures"]) == ("finished", False)
     assert not (folder / "curves.png").exists()

@@ -121,18 +121,26 @@ def test_a_signal_ends_the_training_after_the_step(
     short_run: list[str],
     straight_run: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "run"
     words = [*short_run, "+callbacks.send._target_=own_callbacks.Send", f"+callbacks.send.after={hook}"]
     number = SIGNALS[step % len(SIGNALS)]
-    assert run_train(*words, f"+callbacks.send={{number:{int(number)},step:{step}}}", f"hydra.run.dir={folder}") == 130
+    if number != signal.SIGINT:  # where Lightning has ways of its own
+        for key in ("NTASKS", "NTASKS_PER_NODE", "JOB_ID", "PROCID", "LOCALID", "NODEID"):
+            monkeypatch.setenv(f"SLURM_{key}", "1" if "TASKS" in key else "0")
+    assert (
+        run_train(*words, f"+callbacks.send={{number:{int(number)},step:{step}}}", f"hydra.run.dir={folder}")
+        == 128 + number
+    )
     assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
     assert summary(folder)["state"] == "interrupted"
     assert (checkpoint(folder)["global_step"], len([row for row in logged(folder) if row["train/loss"]])) == (
         kept,
         kept,
     )
-    assert run_train(f"resume={folder}", "callbacks.send.step=-1") == 0
+    assert run_train(*words, f"hydra.run.dir={folder}", "resume=auto", "+callbacks.send={number:0,step:-1}") == 0
+    assert not list(folder.glob("*.ckpt"))
     assert_equal_runs(folder, straight_run)
 
 
