@@ -14,7 +14,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import BatchSizeFinder, Callback, EarlyStopping, LearningRateFinder
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
@@ -83,6 +83,11 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
     check_trainer(settings.trainer)
     stages = build_stages(settings)
     own = {name: build_node(node, f"callbacks.{name}", Callback) for name, node in settings.callbacks.items()}
+    if tuners := [name for name, c in own.items() if isinstance(c, BatchSizeFinder | LearningRateFinder)]:
+        raise ConfigError(
+            f"callbacks.{tuners[0]} must leave settings as they are, got {type(own[tuners[0]]).__name__}, which would "
+            "train with others than the run's config says; sweep over them instead."
+        )
     data, module = build_data_and_module(settings, stages)
     photographs, steps = data.val_dataloader().dataset, len(data.train_dataloader())
     epochs = settings.trainer["max_epochs"]

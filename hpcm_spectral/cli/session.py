@@ -159,7 +159,8 @@ def _ending(run: Run, last: Mapping[str, Any]) -> dict[str, Any]:
     if limit_of_steps(settings) <= last["global_step"]:
         return {"state": "stopped", "stopped": f"trainer.max_steps={settings['max_steps']}", "complete": True}
     if reason == "max_time":
-        return {"state": "stopped", "stopped": f"trainer.max_time={settings['max_time']}"}
+        limit = settings.get("max_time")
+        return {"state": "stopped", "stopped": "a Timer's duration" if limit is None else f"trainer.max_time={limit}"}
     return {"state": "stopped", "stopped": "a callback ended the training"}
 
 
