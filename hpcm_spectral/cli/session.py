@@ -13,14 +13,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 
 from hpcm_spectral.build import Run
-from hpcm_spectral.errors import ConfigError, UserError, first_line
+from hpcm_spectral.errors import ConfigError, first_line
 from hpcm_spectral.evaluation.samples import write_samples
 from hpcm_spectral.models import load_codec, save_codec
 from hpcm_spectral.reports import write_run_figures
 from hpcm_spectral.runs.folder import BEST, LAST, checkpoint_path
 from hpcm_spectral.runs.summary import seconds_so_far, write_summary
 from hpcm_spectral.sweeps.pruning import was_pruned
-from hpcm_spectral.training.checkpointing import epochs_done, read_checkpoint
+from hpcm_spectral.training.checkpointing import read_checkpoint
 from hpcm_spectral.training.limits import limit_of_steps
 from hpcm_spectral.training.stopping import TrainingStopped
 
@@ -60,12 +60,11 @@ def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
         # Lightning turns an interrupt from the keyboard into an exit of its own.
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             state = "interrupted"
-            last = checkpoint_path(folder, LAST)
-            step = read_checkpoint(last)["global_step"] if last.exists() else 0
-            log.info("interrupted; go on from step %d with resume=%s", step, folder)
+            place = f"step {run.trainer.global_step}" if run.stopping.kept else "the last checkpoint"
+            log.info("interrupted; go on from %s with resume=%s", place, folder)
             raise run.stopping.interruption() from None
         state, reason = "failed", f"{type(error).__name__}: {error}"
-        with contextlib.suppress(UserError, OSError):  # the error that is under way says more
+        with contextlib.suppress(Exception):  # the error that is under way says more
             write_run_figures(folder)
         raise
     finally:
@@ -117,7 +116,7 @@ def finish(run: Run, folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
     best = checkpoint_path(folder, BEST)
     checkpoint = read_checkpoint(best if best.exists() else last)
     _export(run, folder, checkpoint)
-    ending = _ending(run, read_checkpoint(last) if best.exists() else checkpoint)
+    ending = _ending(run, figures)
     epochs = checkpoint["epoch"] + 1  # also of weights that were validated within an epoch
     kept = {key: value for key, value in figures.items() if key not in ("stopped", "complete")}
     summary = {**kept, "error": None, "best_epoch": epochs, **ending, "pictures": False}
@@ -146,17 +145,17 @@ def _export(run: Run, folder: Path, checkpoint: Mapping[str, Any]) -> None:
     save_codec(codec, folder, training=training)
 
 
-def _ending(run: Run, last: Mapping[str, Any]) -> dict[str, Any]:
+def _ending(run: Run, figures: Mapping[str, Any]) -> dict[str, Any]:
     """The state of a run that is trained as far as its settings let it, and what ended it before its last epoch."""
     settings, reason = run.settings.trainer, run.stopping.reason
     if was_pruned(run.trainer):
         return {"state": "pruned"}
-    if epochs_done(last) >= settings["max_epochs"]:
+    if figures["epochs"] >= settings["max_epochs"]:
         return {"state": "finished"}
     if reason == "criterion":
         messages = [callback.stopping_reason_message for callback in run.trainer.early_stopping_callbacks]
         return {"state": "finished", "stopped": " ".join((next(filter(None, messages), None) or "early").split())}
-    if limit_of_steps(settings) <= last["global_step"]:
+    if limit_of_steps(settings) <= figures["steps"]:
         return {"state": "stopped", "stopped": f"trainer.max_steps={settings['max_steps']}", "complete": True}
     if reason == "max_time":
         limit = settings.get("max_time")
@@ -191,7 +190,8 @@ def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> No
     if "stopped" in figures:
         log.info("stopped early: %s", figures["stopped"])
     if figures["state"] == "stopped":
-        log.info("go on from this step with resume=%s", folder)
+        raising = " and a larger trainer.max_steps" if figures.get("complete") else ""
+        log.info("go on from this step with resume=%s%s", folder, raising)
     if {"loss", "bpp_loss", "psnr"} <= val.keys():
         of = "last validation: loss %.3f, %.3f bpp, PSNR %.2f dB"
         log.info(of, val["loss"], val["bpp_loss"], val["psnr"])

@@ -41,13 +41,14 @@ class Stopping(Checkpoint):
     Attributes:
         reason: Why the training ended or is to end before its last epoch; None: it is not to.
         signal: Which one asked first; None: none did in this process.
+        kept: Whether the state is kept for a resume between two steps of an epoch.
     """
 
     def __init__(self, run_folder: Path) -> None:
         self.path = checkpoint_path(run_folder, LAST)
         self.reason: Reason | None = None
         self.signal: signal.Signals | None = None
-        self._kept = False
+        self.kept = False
         self._max_steps = -1
         self._seen: dict[int, float] = {}
         self._handlers: dict[int, Any] = {}
@@ -55,7 +56,7 @@ class Stopping(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the limit of steps over from Lightning, and the signals."""
         self._max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
-        self._kept = False
+        self.kept = False
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
@@ -74,7 +75,7 @@ class Stopping(Checkpoint):
         Raises:
             TrainingStopped: It was to end.
         """
-        if self._kept:
+        if self.kept:
             raise TrainingStopped
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -101,7 +102,7 @@ class Stopping(Checkpoint):
         # Gradients that wait for more are in no checkpoint.
         if progress.current.ready % trainer.accumulate_grad_batches == 0 and self._is_asked(trainer):
             trainer.save_checkpoint(self.path)
-            self._kept = True
+            self.kept = True
 
     def _is_asked(self, trainer: pl.Trainer) -> bool:
         """Whether any of the processes that train together is to stop, or the limit is reached."""
