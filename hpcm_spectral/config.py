@@ -168,6 +168,11 @@ def check_config(cfg: Mapping[str, Any]) -> RunSettings:
     return settings
 
 
+def places_of(cfg: Mapping[str, Any]) -> list[str]:
+    """Keys of settings that say where images lie, not which they are."""
+    return [f"data.{name}" for name in getattr(hydra.utils.get_object(cfg["data"][TARGET]), "places", ())]
+
+
 def split_schedule(node: Mapping[str, Any]) -> tuple[ScheduleSettings, dict[str, Any]]:
     """The settings of ``lr_scheduler`` that are the program's own, and those of its class."""
     own = {key: value for key, value in node.items() if key in ScheduleSettings.model_fields}

@@ -10,12 +10,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hpcm_spectral.build import Run, build_run, start_loggers
 from hpcm_spectral.cli.entry import config_folder
 from hpcm_spectral.cli.session import draw, finish, fit, train
-from hpcm_spectral.config import check_config, plain
+from hpcm_spectral.config import check_config, places_of, plain
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.models.exported import DESCRIPTION
 from hpcm_spectral.models.init_from import initialise
@@ -23,7 +23,7 @@ from hpcm_spectral.models.sources import read_source
 from hpcm_spectral.runs.folder import CONFIG, LOCK, TRAIN_LOG, checkpoint_to_resume, hold
 from hpcm_spectral.runs.phases import read_phases
 from hpcm_spectral.runs.provenance import check_same_data, write_provenance
-from hpcm_spectral.runs.saved_config import check_same_run, overrides_as_written, write_config
+from hpcm_spectral.runs.saved_config import check_same_run, write_config
 from hpcm_spectral.runs.summary import DONE, lacks_pictures, read_summary
 from hpcm_spectral.sweeps.jobs import run_job
 from hpcm_spectral.sweeps.processes import check_rank
@@ -66,6 +66,12 @@ def train_codec(cfg: DictConfig) -> float | None:
     return None
 
 
+def _overrides_as_written() -> list[str]:
+    """This process's overrides as they were given; Hydra hands them out with their references filled in."""
+    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [str(word) for word in words or ()]
+
+
 @contextlib.contextmanager
 def _leaving_nothing(folder: Path) -> Iterator[None]:
     """Remove what a run has left that was refused before it began; while its folder is held, nobody else is there."""
@@ -102,7 +108,7 @@ def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
     checkpoint = checkpoint_to_resume(resume, folder, fresh=_is_main_process())
     saved = None
     if checkpoint is not None:
-        check_same_run(config, folder)
+        check_same_run(config, folder, places=places_of(config))
         saved = read_checkpoint(checkpoint)
         read_phases(folder)  # what would stop the run later must not have changed it
     elif resume is not None:
@@ -140,7 +146,7 @@ def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
             return _nothing_to_train(run, folder, checkpoint, reached)
         start_loggers(run.trainer.loggers, config)
         write_provenance(folder, settings.seed, accelerator_facts(), data=contents, **origin)
-        write_config(folder, config, overrides_as_written())
+        write_config(folder, config, _overrides_as_written())
         _introduce(run, folder, checkpoint)
         return finish(run, folder, fit(run, folder, checkpoint))
 

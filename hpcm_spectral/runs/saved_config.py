@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from hpcm_spectral.errors import CheckpointError, ConfigError, UserError
@@ -36,12 +34,6 @@ def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) 
     write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
     kept = [override for override in overrides if _key(override) != "resume"]
     write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in kept))
-
-
-def overrides_as_written() -> list[str]:
-    """This process's overrides as they were given; Hydra hands them out with their references filled in."""
-    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    return [str(word) for word in words or ()]
 
 
 def read_config(
@@ -98,19 +90,15 @@ def _renamed(override: str) -> str:
     return override
 
 
-def places(config: Mapping[str, Any]) -> list[str]:
-    """Keys of settings that say where a run's images lie, not which they are."""
-    names: Sequence[str] = getattr(get_object(config["data"]["_target_"]), "places", ())
-    return [f"data.{name}" for name in names]
-
-
-def has_moved(config: Mapping[str, Any], folder: Path) -> bool:
-    """Whether the images of the run in a folder lay elsewhere."""
+def has_moved(config: Mapping[str, Any], folder: Path, places: Sequence[str]) -> bool:
+    """Whether the images of the run in a folder lay elsewhere; ``places`` are the keys that say where they lie."""
     old, new = flatten(read_config(folder, error=CheckpointError)), flatten(dict(config))
-    return any(old.get(key) != new.get(key) for key in places(config))
+    return any(old.get(key) != new.get(key) for key in places)
 
 
-def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] | None = None) -> None:
+def check_same_run(
+    config: Mapping[str, Any], folder: Path, free: Sequence[str] | None = None, places: Sequence[str] = ()
+) -> None:
     """Refuse to continue a run under another model, loss, stage or seed.
 
     Images may lie elsewhere if the run has noted what they are, for :func:`check_same_data` to compare; so may the
@@ -122,6 +110,7 @@ def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] 
         config: That of the session that would continue it.
         folder: The run folder.
         free: Settings and groups that may differ, all others may not; None takes what does not make it another run.
+        places: Keys of settings that say where images lie, not which they are.
 
     Raises:
         ConfigError: They differ; the message names the first such key.
@@ -130,7 +119,7 @@ def check_same_run(config: Mapping[str, Any], folder: Path, free: Sequence[str] 
     if not (folder / CONFIG).exists():
         return
     old, new = flatten(_as_today(read_config(folder, error=CheckpointError))), flatten(dict(config))
-    anywhere = places(config) if noted_data(folder) is not None else []
+    anywhere = [*places] if noted_data(folder) is not None else []
     if old.get("init_from") is not None and new.get("init_from") is not None:
         anywhere.append("init_from")
     for key in sorted((old.keys() | new.keys()) - set(anywhere)):

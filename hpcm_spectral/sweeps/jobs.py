@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from hpcm_spectral.config import check_config, plain
+from hpcm_spectral.config import check_config, places_of, plain
 from hpcm_spectral.errors import ConfigError, RefusedError, UserError
 from hpcm_spectral.runs.folder import CONFIG, TRAIN_LOG, hold
 from hpcm_spectral.runs.saved_config import check_same_run, has_moved
@@ -77,12 +77,12 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
                 state = None
             if state is not None:
                 try:
-                    check_same_run(plain(cfg), folder, free=FREE_IN_SWEEPS)
+                    check_same_run(plain(cfg), folder, FREE_IN_SWEEPS, places_of(plain(cfg)))
                 except UserError as error:
                     text = str(error).rstrip(".")
                     raise RefusedError(f"{text}, or replace that run with sweep.on_existing=restart.") from None
                 done = is_done(read_summary(folder))
-                whole = not lacks_pictures(folder) and not has_moved(plain(cfg), folder)
+                whole = not lacks_pictures(folder) and not has_moved(plain(cfg), folder, places_of(plain(cfg)))
                 if (done and whole) or settings.sweep.on_existing == "skip":
                     text = "" if done else f"{state}, left as it is (sweep.on_existing=skip)"
                     log.info("skipped: %s", text or f"{state} already")

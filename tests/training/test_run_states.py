@@ -45,8 +45,8 @@ class Noted(ScaleHyperprior):
 
 
 @pytest.fixture(autouse=True)
-def own_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_classes.py").write_text(OWN)
+def state_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state_classes.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -77,7 +77,7 @@ def test_pictures_that_fail_do_not_spoil_a_run_and_a_resume_draws_them(
     run_train: Callable[..., int], short_run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    assert run_train(*short_run, "+callbacks.block._target_=own_classes.Block", f"hydra.run.dir={folder}") == 0
+    assert run_train(*short_run, "+callbacks.block._target_=state_classes.Block", f"hydra.run.dir={folder}") == 0
     assert (summary(folder)["state"], summary(folder)["pictures"]) == ("finished", False)
     assert "no pictures" in capsys.readouterr().err
     codec = (folder / "codec.safetensors").read_bytes()
@@ -91,7 +91,7 @@ def test_pictures_that_fail_do_not_spoil_a_run_and_a_resume_draws_them(
 def test_a_job_told_to_leave_as_its_training_ends_is_finished_and_gets_its_pictures_next_time(
     run_train: Callable[..., int], short_run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["-m", *short_run, "+callbacks.leave._target_=own_classes.Leave", f"hydra.sweep.dir={tmp_path}/sweep"]
+    words = ["-m", *short_run, "+callbacks.leave._target_=state_classes.Leave", f"hydra.sweep.dir={tmp_path}/sweep"]
     assert run_train(*words, "seed=1") == 128 + signal.SIGTERM
     folder = tmp_path / "sweep/job"
     assert (summary(folder)["state"], summary(folder)["pictures"]) == ("finished", False)
@@ -106,10 +106,10 @@ def test_tied_weights_are_exported(run_train: Callable[..., int], short_run: lis
     from hpcm_spectral.models import load_codec
 
     folder = tmp_path / "run"
-    words = [*short_run, "model._target_=own_classes.Tied", "trainer.max_epochs=1"]
+    words = [*short_run, "model._target_=state_classes.Tied", "trainer.max_epochs=1"]
     assert run_train(*words, f"hydra.run.dir={folder}") == 0
     best = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
-    loaded = load_codec(folder, ["own_classes.Tied"]).state_dict()
+    loaded = load_codec(folder, ["state_classes.Tied"]).state_dict()
     keys = [key for key in loaded if "g_s" in key]
     assert keys
     assert all(torch.equal(loaded[key], best[f"codec.{key}"]) for key in keys)
@@ -118,8 +118,8 @@ def test_tied_weights_are_exported(run_train: Callable[..., int], short_run: lis
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["model._target_=own_classes.Changing"], "build again"),
-        (["model._target_=own_classes.Noted"], "tensors only"),
+        (["model._target_=state_classes.Changing"], "build again"),
+        (["model._target_=state_classes.Noted"], "tensors only"),
         (["trainer.limit_val_batches=0.1"], "limit_val_batches"),
         (["+trainer.val_check_interval=10"], "val_check_interval"),
         (["trainer.precision=16-true"], "precision"),
