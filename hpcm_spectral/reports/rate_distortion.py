@@ -27,6 +27,7 @@ LEARNED = {"HPCM-Base": style.BLUE, "HPCM-Large": style.BLACK, "ELIC": style.GRE
 CONVENTIONAL = {"VTM": style.PURPLE, "HM": style.ORANGE, "BPG": style.GREY}
 PANELS = (("PSNR", "PSNR (RGB)", "PSNR, dB"), ("MS-SSIM", "MS-SSIM (RGB)", "MS-SSIM, dB: $-10\\,\\log_{10}(1-x)$"))
 LABEL_LENGTH, LINE_LENGTH = 24, 190
+LITTLE = "the curves overlap little"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class Comparison:
     result: BDRate | None
     reason: str = ""
 
+    @property
+    def note(self) -> str:
+        """What must be said beside the BD-rate, or in place of one; perhaps nothing."""
+        return LITTLE if self.result is not None and self.result.covers_little else self.reason
+
 
 def sentences(comparisons: Sequence[Comparison]) -> list[str]:
     """Every BD-rate with the range that it holds for, then what there is none against, and why."""
@@ -88,7 +94,7 @@ def sentences(comparisons: Sequence[Comparison]) -> list[str]:
         if (result := comparison.result) is None:
             without.setdefault((comparison.measure, comparison.reason), []).append(comparison.reference)
             continue
-        little = "; warning: the curves overlap little" if result.covers_little else ""
+        little = f"; warning: {comparison.note}" if comparison.note else ""
         found.append(
             f"{comparison.measure} against {comparison.reference}: {result.percent:+.2f} % over {result.low:.2f} to "
             f"{result.high:.2f} dB ({result.share:.0%} of this curve, {result.reference_share:.0%} of the "

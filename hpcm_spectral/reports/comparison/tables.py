@@ -109,7 +109,7 @@ def csv_tables(comparison: RunComparison) -> dict[str, pd.DataFrame]:
         found = {one.measure: one for one in comparison.bd_rates(curve)}
         bd: list[Any] = []
         for one in map(found.get, ("PSNR", "MS-SSIM")):
-            bd += [one.result.percent if one and one.result else None, one.reason if one else ""]
+            bd += [one.result.percent if one and one.result else None, one.note if one else ""]
         # A curve's BD-rates stand in the row of each of its points.
         curves += [[curve.label, *point, config, *bd] for config, *point in curve.points.itertuples()]
     # As objects, so that whole numbers stay whole beside empty cells.
