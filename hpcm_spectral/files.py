@@ -46,10 +46,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all; what UTF-8 cannot hold is escaped."""
+def write_text(path: Path, text: str, errors: str = "backslashreplace") -> None:
+    """Write a UTF-8 text file whole or not at all; ``errors`` says what becomes of what UTF-8 cannot hold."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, encoding="utf-8", errors=errors)
 
 
 def user_path(text: str) -> Path:

@@ -10,6 +10,8 @@ from pathlib import Path, PurePath
 
 # What the usual file systems take for a name.
 MAX_BYTES = 255
+# Of a name among others, in characters.
+SHOWN = 80
 # Control characters, what turns the direction of writing, and bytes of a name that are no UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -39,13 +41,14 @@ class PlainFormatter(logging.Formatter):
 
 
 def few(names: Sequence[object], count: int = 3) -> str:
-    """The first names of a list, separated by commas.
+    """The first names of a list, separated by commas, and no more of long ones than tells them apart as a rule.
 
     Example:
         >>> few(["a", "b", "c", "d"])
         'a, b, c, ...'
     """
-    return ", ".join([*map(printable, names[:count]), *["..."][: len(names) - count]])
+    shown = [text if len(text := printable(name)) <= SHOWN else f"{text[: SHOWN - 1]}…" for name in names[:count]]
+    return ", ".join([*shown, *(["..."] if len(names) > count else [])])
 
 
 def cut(name: str, length: int) -> str:

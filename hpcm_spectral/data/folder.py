@@ -115,7 +115,7 @@ def _tell(folder: Path, kind: str, ignored: list[str], results: list[str]) -> No
         needed = ""
         if kind == "images" and any(name.lower().endswith(tuple(_HEIF)) for name in ignored):
             needed = "; HEIC is read after pip install pillow-heif"
-        logger.info("%s ignored in %s, which are no %s by their names: %s%s", files, folder, kind, few(ignored), needed)
+        logger.info("%s ignored in %s, not taken for %s: %s%s", files, folder, kind, few(ignored), needed)
     if results:
         logger.info("left out in %s: results of these programs in %s", folder, few(results))
 

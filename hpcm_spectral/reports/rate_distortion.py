@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from hpcm_spectral.metrics.bd_rate import BDRate, bd_rate
 from hpcm_spectral.reports import style
-from hpcm_spectral.reports.style import add_note, name_axes, new_figure, shortened
+from hpcm_spectral.reports.style import add_note, legend_label, name_axes, new_figure, shortened
 
 FOLDER = Path(__file__).parent / "references"
 PSNR_RGB, MS_SSIM, MS_SSIM_DB = "psnr-rgb", "ms-ssim-rgb", "ms-ssim-rgb-db"
@@ -177,7 +177,7 @@ def _panel(axes: Axes, measure: str, own: Curve, references: References, handles
     # The conventional codecs go on to several bits per pixel, where no learned one has points.
     reach = 1.25 * min(float(bpp[-1]) for bpp, _ in drawn)
     if key := own.key(measure):
-        draw(own, key, shortened(own.label, LABEL_LENGTH).replace("$", r"\$"), OWN)
+        draw(own, key, legend_label(shortened(own.label, LABEL_LENGTH)), OWN)
         reach = max(reach, 1.1 * float(own.bpp.max()))
     else:
         text = f"not every image has an {measure}" if measure == "MS-SSIM" else f"no finite {measure}"

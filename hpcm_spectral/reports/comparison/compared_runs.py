@@ -1,6 +1,7 @@
 """The runs of a report, as their folders tell of them, and their short names."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 
 from hpcm_spectral.errors import UserError, one_line
 from hpcm_spectral.flatten import flatten
+from hpcm_spectral.names import printable
 from hpcm_spectral.reports.phase_marks import phases_from
 from hpcm_spectral.runs.discovery import LeftOut, find_run_folders
 from hpcm_spectral.runs.folder import CONFIG, METRICS
@@ -182,12 +184,13 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     ['tau=0.1', 'tau=0.2']
     """
     parts = [path.absolute().parts for path in paths]
+    counts = [Counter(own[-depth:] for own in parts) for depth in range(1 + max(map(len, parts), default=0))]
     names = []
     for own in parts:
         depth = 1
-        while depth < len(own) and sum(other[-depth:] == own[-depth:] for other in parts) > 1:
+        while depth < len(own) and counts[depth][own[-depth:]] > 1:
             depth += 1
-        names.append(" ".join("/".join(own[-depth:]).split()))
+        names.append(printable(" ".join("/".join(own[-depth:]).split())))
     overrides = [name.split(",") for name in names]
     shared = set.intersection(*map(set, overrides)) if overrides[1:] else set()
     shorter = [",".join(part for part in own if "=" not in part or part not in shared) for own in overrides]

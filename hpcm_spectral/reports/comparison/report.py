@@ -115,7 +115,7 @@ def _put(files: Mapping[str, str | bytes], folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
         for name, content in files.items():
-            data = content if isinstance(content, bytes) else content.encode("utf-8", errors="replace")
+            data = content if isinstance(content, bytes) else content.encode("utf-8", errors="backslashreplace")
             (Path(beside) / name).write_bytes(data)
         folder.mkdir(exist_ok=True)
         for item in PICTURES:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from hpcm_spectral.names import printable
 from hpcm_spectral.reports.comparison.compare import RunComparison
 from hpcm_spectral.reports.comparison.convergence import NOT_REACHED
 
@@ -59,7 +60,7 @@ def readable_tables(comparison: RunComparison, tables: Mapping[str, pd.DataFrame
         "measure_rows": _cells(tables["runs.csv"], {"run": str, **VALIDATIONS}),
         "point_rows": _cells(tables["rate_distortion.csv"], POINTS),
         "convergence_rows": [_convergence_row(row, configs) for _, row in configs.iterrows()],
-        "left_out_rows": [[str(folder.path), folder.reason] for folder in comparison.left_out],
+        "left_out_rows": [[printable(folder.path), printable(folder.reason)] for folder in comparison.left_out],
     }
 
 
@@ -101,7 +102,15 @@ def csv_tables(comparison: RunComparison) -> dict[str, pd.DataFrame]:
     labels = {run.name: group.label for group in comparison.groups for run in group.runs}
     runs = []
     for index, run in enumerate(comparison.runs):
-        facts: list[Any] = [run.name, labels[run.name], run.path, run.state, run.seed, run.epochs, run.seconds]
+        facts: list[Any] = [
+            run.name,
+            labels[run.name],
+            printable(run.path),
+            run.state,
+            run.seed,
+            run.epochs,
+            run.seconds,
+        ]
         settings = [values[index] for values in comparison.differing.values()]
         runs.append([*facts, run.sessions, *run.final, *run.best, *settings])
     curves = []
