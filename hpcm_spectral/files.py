@@ -41,7 +41,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         # The system names the temporary file, or none.
-        if isinstance(error, OSError) and (error.filename is None or Path(error.filename).parent == path.parent):
+        if isinstance(error, OSError) and error.errno and Path(str(error.filename or path)).parent == path.parent:
             error.filename = str(path)
         raise
 
