@@ -41,9 +41,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         # The system names the temporary file, or none.
-        if isinstance(error, OSError) and error.errno and Path(str(error.filename or path)).parent == path.parent:
+        if isinstance(error, OSError) and error.errno and _lies_beside(error.filename, path):
             error.filename = str(path)
         raise
+
+
+def _lies_beside(name: object, path: Path) -> bool:
+    return name is None or Path(str(name)).parent.absolute() == path.parent.absolute()
 
 
 def write_text(path: Path, text: str, errors: str = "backslashreplace") -> None:
