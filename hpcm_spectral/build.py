@@ -143,7 +143,8 @@ def build_data_and_module(
     try_export(codec)
     data.setup("fit")
     prepare_stages(stages, codec, data.crop_size, settings.seed)
-    return data, CodecModule(codec, loss, recipe, list(stages.values()), channels_last=settings.channels_last)
+    more = {"channels_last": settings.channels_last, "ms_ssim": data.have_ms_ssim}
+    return data, CodecModule(codec, loss, recipe, list(stages.values()), **more)
 
 
 def build_node(node: Mapping[str, Any], key: str, kind: type[Any] = object, **supplied: Any) -> Any:

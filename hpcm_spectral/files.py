@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hpcm_spectral.names import cut
+
+# What a temporary file shows of its target's name, whose length may be all that the disk takes.
+SHOWN_BYTES = 40
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -16,11 +21,15 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Yields:
         Where to write. A kill or a full disk leaves ``path`` as it was.
+
+    Raises:
+        OSError: It cannot be written; the error names ``path``.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        handle, name = tempfile.mkstemp(prefix=f".{cut(path.stem, SHOWN_BYTES)}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
@@ -28,15 +37,23 @@ def whole_file(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        # The system names the temporary file, or none.
+        if isinstance(error, OSError) and error.errno and _lies_beside(error.filename, path):
+            error.filename = str(path)
         raise
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
+def _lies_beside(name: object, path: Path) -> bool:
+    return name is None or Path(str(name)).parent.absolute() == path.parent.absolute()
+
+
+def write_text(path: Path, text: str, errors: str = "backslashreplace") -> None:
+    """Write a UTF-8 text file whole or not at all; ``errors`` says what becomes of what UTF-8 cannot hold."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=errors)
 
 
 def user_path(text: str) -> Path:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from hpcm_spectral.cli.coding import CodingSettings, code_files
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.config import check_settings, plain
+from hpcm_spectral.data.folder import list_files
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_png
 
@@ -41,11 +42,4 @@ def run_decompression(cfg: DictConfig) -> None:
 
         return decompress
 
-    code_files(settings, _list_files, ".png", prepare)
-
-
-def _list_files(folder: Path) -> list[Path]:
-    found = sorted(folder.rglob(f"*{SUFFIX}"))
-    if not found:
-        raise ConfigError(f"input must hold {SUFFIX} files, but {folder} has none; check the path.")
-    return found
+    code_files(settings, lambda folder: list_files(folder, {SUFFIX}, f"{SUFFIX} files"), ".png", prepare)

@@ -4,6 +4,7 @@ The programs' own modules are imported once their config is composed, so that Hy
 wait for torch.
 """
 
+import io
 import logging
 import os
 import sys
@@ -23,7 +24,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hpcm_spectral.cli.command_line import CommandLine, as_list_override, as_overrides, config_folder, value_of
 from hpcm_spectral.cli.hydra_errors import describe
-from hpcm_spectral.errors import ConfigError, UserError
+from hpcm_spectral.errors import ConfigError, UserError, sentence
+from hpcm_spectral.names import PlainFormatter
 from hpcm_spectral.runs.folder import run_folder_for
 from hpcm_spectral.runs.saved_config import with_saved_overrides
 from hpcm_spectral.sweeps.launchers import RANKS, refuse_missing
@@ -170,16 +172,17 @@ def _refuse_empty_groups(line: CommandLine) -> None:
 
 
 def _stop(error: UserError | OSError) -> NoReturn:
-    message = str(error)
-    if isinstance(error, OSError):
-        message = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}; choose another place."
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {sentence(error)}", file=sys.stderr)
     sys.exit(2)
 
 
 def _set_up_output(prefix: str = "") -> None:
+    # Names of files may hold what the terminal cannot show; it must not end a program that has done its work.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"{prefix}%(message)s"))
+    handler.setFormatter(PlainFormatter(f"{prefix}%(message)s"))
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False

@@ -2,35 +2,28 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
-from tqdm import tqdm
 
-from hpcm_spectral.cli.outputs import output_folder
+from hpcm_spectral.cli.outputs import FULL, folder_to_fill, output_folder
 from hpcm_spectral.config import Names, check_settings, plain
-from hpcm_spectral.errors import ConfigError
-from hpcm_spectral.evaluation import (
-    CodecScore,
-    EvaluationImages,
-    curve,
-    find_images,
-    score_codec,
-    table,
-    write_per_image,
-    write_results,
-)
+from hpcm_spectral.errors import CodingError, ConfigError
+from hpcm_spectral.evaluation import EvaluationImages, PerImage, curve, find_images, table, write_results
 from hpcm_spectral.evaluation.levels import curve_levels
-from hpcm_spectral.evaluation.results import RESULTS
+from hpcm_spectral.evaluation.points import Point, Scored, score_points
+from hpcm_spectral.evaluation.results import PER_IMAGE, RESULTS
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
 from hpcm_spectral.metrics.bd_rate import MIN_POINTS
 from hpcm_spectral.models import load_codec
 from hpcm_spectral.models.exported import read_description
+from hpcm_spectral.names import few, printable
 from hpcm_spectral.ops.devices import check_device
 from hpcm_spectral.reports.rate_distortion import (
     FIGURE,
@@ -43,6 +36,7 @@ from hpcm_spectral.reports.rate_distortion import (
     sentences,
 )
 from hpcm_spectral.reports.style import save_figure
+from hpcm_spectral.runs.folder import PROVENANCE
 from hpcm_spectral.runs.provenance import describe_run, write_sessions
 from hpcm_spectral.training.resources import accelerator_facts
 
@@ -76,14 +70,16 @@ def run_evaluation(cfg: DictConfig) -> None:
     """
     settings = check_settings(EvaluationSettings, plain(cfg))
     check_device(settings.device)
-    output = output_folder(settings.output, "an evaluation", [RESULTS])
+    output = output_folder(settings.output, "an evaluation", [RESULTS, PER_IMAGE, FIGURE, BITSTREAMS, PROVENANCE])
     codecs = _codec_folders(settings.codec)
     images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
     # Each is read once before the first is measured, which can take hours.
     descriptions, levels = {}, {}
     wanted = [settings.levels] if isinstance(settings.levels, int) else settings.levels
     for label, folder in codecs.items():
-        levels[label] = curve_levels(load_codec(folder, settings.allow), wanted)
+        codec = load_codec(folder, settings.allow)
+        chosen = curve_levels(codec, wanted)
+        levels[label] = {label if codec.levels == 1 else f"{label}@{level}": level for level in chosen}
         content = read_description(folder)
         descriptions[label] = {"name": content["name"], "training": content.get("training")}
     if len(codecs) > 1 and (several := [label for label, own in levels.items() if len(own) > 1]):
@@ -91,19 +87,23 @@ def run_evaluation(cfg: DictConfig) -> None:
             f"codec must name one codec where it is scored at several rate levels, a curve by themselves, got "
             f"{len(codecs)} with {several[0]}; evaluate it alone, or all at one of levels."
         )
-    points = _score(codecs, levels, images, output, settings)
+    references_of = settings.reference_set or (images.named.name if images.named else "kodak")
+    count = len(codecs)
+    log.info("%d codec%s, %d images of %s, on %s", count, _s(codecs), len(images.paths), images.title, settings.device)
+    with folder_to_fill(output):
+        scored = _score(codecs, levels, images, output, settings)
+    images, points = scored.images, scored.points
     scores = [point.score for point in points]
 
-    name = settings.name or _curve_name(descriptions)
+    name = settings.name or _curve_name({point.codec: descriptions[point.codec] for point in points})
     results = curve(scores)
-    references = read_references(settings.reference_set or (images.named.name if images.named else "kodak"))
+    references = read_references(references_of)
     own = Curve(name, results)
     comparisons, note = _compare(own, references, images, asked=settings.reference_set is not None)
+    remarks = _remarks(scored)
 
-    write_per_image(output, scores)
-    figure = draw_rate_distortion(own, references, comparisons, images=images.title, notes=note)
-    save_figure(figure, output / FIGURE)
-    write_sessions(output, [describe_run(None, accelerator_facts())])
+    notes = "\n".join(filter(None, [note, *remarks]))
+    save_figure(draw_rate_distortion(own, references, comparisons, images=images.title, notes=notes), output / FIGURE)
     meta = {
         "images": {
             "folder": str(images.folder),
@@ -125,14 +125,50 @@ def run_evaluation(cfg: DictConfig) -> None:
         "references": references.name,
         "bd_rate": [
             {"measure": c.measure, "reference": c.reference}
-            | (asdict(c.result) if c.result is not None else {"percent": None, "reason": c.reason})
+            | (asdict(c.result) | {"warning": c.note} if c.result is not None else {"percent": None, "reason": c.note})
             for c in comparisons
         ],
         "note": note,
+        "remarks": remarks,
     }
     # Last: an evaluation that has this file is complete.
     write_results(output, name, results, meta)
-    _conclude(points, images, comparisons, note, output)
+    _conclude(points, comparisons, [note, *remarks], output)
+    if scored.failed:
+        raise CodingError(
+            f"All images must be scored, but {scored.failed} of {scored.wanted} scores are missing; see above."
+        )
+
+
+def _score(
+    codecs: dict[str, Path],
+    levels: dict[str, dict[str, int]],
+    images: EvaluationImages,
+    output: Path,
+    settings: EvaluationSettings,
+) -> Scored:
+    """Score every codec at each of its levels; what is measured is kept however this ends."""
+    per_image = PerImage(output)
+    # First: with it, what lies here is known as an evaluation's.
+    write_sessions(output, [describe_run(None, accelerator_facts())])
+    try:
+        scored = score_points(
+            levels,
+            lambda label: load_codec(codecs[label], settings.allow).to(settings.device),
+            images,
+            output / BITSTREAMS,
+            per_image,
+            lambda error: settings.on_error == "raise" or (isinstance(error, OSError) and error.errno in FULL),
+        )
+    except BaseException:
+        if per_image.rows:
+            log.info("%s keeps the %d scores that were measured", per_image.path, len(per_image.rows))
+        else:
+            shutil.rmtree(output / BITSTREAMS, ignore_errors=True)
+            (output / PROVENANCE).unlink(missing_ok=True)
+        raise
+    per_image.sort([point.score.label for point in scored.points])
+    return scored
 
 
 def _codec_folders(codec: str | list[str]) -> dict[str, Path]:
@@ -144,10 +180,10 @@ def _codec_folders(codec: str | list[str]) -> dict[str, Path]:
     absolute = [folder.resolve() for folder in folders]
     if len(set(absolute)) < len(absolute):
         raise ConfigError(f"codec must name every folder once, got {', '.join(given)}.")
-    labels = [path.name or "codec" for path in absolute]
+    labels = [printable(path.name or "codec") for path in absolute]
     if len(set(labels)) < len(labels):
         common = os.path.commonpath([path.parent for path in absolute])
-        labels = [path.relative_to(common).as_posix() for path in absolute]
+        labels = [printable(path.relative_to(common).as_posix()) for path in absolute]
     return dict(zip(labels, folders, strict=True))
 
 
@@ -156,40 +192,6 @@ def _curve_name(descriptions: dict[str, dict[str, Any]]) -> str:
         return next(iter(descriptions))
     names = {description["name"] for description in descriptions.values()}
     return f"{names.pop()}, {len(descriptions)} codecs" if len(names) == 1 else f"{len(descriptions)} codecs"
-
-
-class Point(NamedTuple):
-    """A codec at one of its rate levels; ``lmbda`` is what that level was trained for, if the codec says so."""
-
-    codec: str
-    level: int
-    lmbda: float | None
-    score: CodecScore
-
-
-def _score(
-    codecs: dict[str, Path],
-    levels: dict[str, list[int]],
-    images: EvaluationImages,
-    output: Path,
-    settings: EvaluationSettings,
-) -> list[Point]:
-    """Score every codec at each of its levels; the points in the order of their rates."""
-    count = sum(map(len, levels.values()))
-    log.info(
-        "%d codec%s, %d images of %s, on %s", len(codecs), _s(codecs), len(images.paths), images.title, settings.device
-    )
-    points = []
-    with tqdm(total=count * len(images.paths), unit="image", disable=None) as bar:
-        for label, folder in codecs.items():
-            codec = load_codec(folder, settings.allow).to(settings.device)
-            for level in levels[label]:
-                name = label if codec.levels == 1 else f"{label}@{level}"
-                bar.set_description(name)
-                images_of = score_codec(codec, images, output / BITSTREAMS / name, bar.update, level)
-                lmbda = None if codec.lmbdas is None else codec.lmbdas[level]
-                points.append(Point(label, level, lmbda, CodecScore(name, tuple(images_of))))
-    return sorted(points, key=lambda point: point.score.mean("bpp") or 0.0)
 
 
 def _compare(
@@ -212,32 +214,37 @@ def _compare(
     return compare(own, references), note
 
 
-def _conclude(
-    points: Sequence[Point], images: EvaluationImages, comparisons: Sequence[Comparison], note: str, output: Path
-) -> None:
-    scores = [point.score for point in points]
-    print(table(scores))
+def _remarks(scored: Scored) -> list[str]:
+    """What to know of the figures, besides the curves that they are compared with."""
+    remarks = [f"{label}: no image could be scored, so that it is no point of the curve." for label in scored.without]
+    scores = [point.score for point in scored.points]
+    if small := [score.image for score in scores[0].images if score.ms_ssim_db is None]:
+        remarks.append(
+            f"{len(small)} image{_s(small)} with a side under {MS_SSIM_MIN_SIDE} pixels: no MS-SSIM of {few(small)}, "
+            "and no mean of it."
+        )
+    remarks += [
+        f"{score.label}: no mean PSNR, as an image came back without any error or with values that are none."
+        for score in scores
+        if score.mean("psnr-rgb") is None
+    ]
+    if skipped := scored.images.skipped:
+        remarks.append(f"{skipped} image{'s were' if skipped > 1 else ' was'} skipped, unreadable or not to be coded.")
+    return remarks
+
+
+def _conclude(points: Sequence[Point], comparisons: Sequence[Comparison], remarks: Sequence[str], output: Path) -> None:
+    print(table([point.score for point in points]))
     print("means over the images; bpp is of the whole files, real/est. of the strings; MS-SSIM also in dB")
     if lmbdas := [f"{p.score.label} {p.lmbda:.4g}" for p in points if p.lmbda is not None]:
         print(f"lambda that each level was trained for, in the unit of loss.lmbda: {', '.join(lmbdas)}")
     if comparisons:
         print("\nBD-rate, negative where this curve needs fewer bits:")
-    for sentence in sentences(comparisons):
-        print(f"  {sentence}")
-    if note:
-        print(note)
-    small = [score.image for score in scores[0].images if score.ms_ssim_db is None]
-    if small:
-        print(
-            f"{len(small)} image{_s(small)} with a side under {MS_SSIM_MIN_SIDE} pixels: no MS-SSIM of "
-            f"{', '.join(small[:3])}{', ...' if small[3:] else ''}, and no mean of it."
-        )
-    for score in scores:
-        if score.mean("psnr-rgb") is None:
-            print(f"{score.label}: no mean PSNR, as an image came back without any error or with values that are none.")
-    if images.skipped:
-        print(f"{images.skipped} unreadable image{'s were' if images.skipped > 1 else ' was'} skipped.")
-    log.info("in %s: %s, per_image.csv, rate_distortion.png, %s/", output, RESULTS, BITSTREAMS)
+    for line in sentences(comparisons):
+        print(f"  {line}")
+    for remark in filter(None, remarks):
+        print(remark)
+    log.info("in %s: %s, %s, %s, %s/", output, RESULTS, PER_IMAGE, FIGURE, BITSTREAMS)
 
 
 def _s(things: Any) -> str:

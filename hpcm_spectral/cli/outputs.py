@@ -1,10 +1,15 @@
 """Where programs write: a folder that holds nothing of what they are about to make."""
 
-from collections.abc import Iterable
+import contextlib
+import errno
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.files import user_path
+
+# Errors of the system that the next file would meet, too.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def output_folder(
@@ -33,3 +38,17 @@ def output_folder(
             f"output must be a folder without {without}, but {folder} has {' and '.join(found[:2])}; {remedy}."
         )
     return folder
+
+
+@contextlib.contextmanager
+def folder_to_fill(folder: Path) -> Iterator[None]:
+    """A folder, made if there is none; what was made goes again if the block fails and it is empty."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):  # it holds something
+                path.rmdir()
+        raise

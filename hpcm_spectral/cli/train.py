@@ -20,6 +20,7 @@ from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.models.exported import DESCRIPTION
 from hpcm_spectral.models.init_from import initialise
 from hpcm_spectral.models.sources import read_source
+from hpcm_spectral.names import PlainFormatter
 from hpcm_spectral.runs.folder import CONFIG, LOCK, TRAIN_LOG, checkpoint_to_resume, hold
 from hpcm_spectral.runs.phases import read_phases
 from hpcm_spectral.runs.provenance import check_same_data, write_provenance
@@ -197,7 +198,7 @@ def _logging_to(folder: Path) -> Iterator[None]:
     path = folder / TRAIN_LOG
     existed = path.exists()
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:
         yield

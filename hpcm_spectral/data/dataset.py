@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from hpcm_spectral.data.decode import as_tensor, read_image, read_size
 from hpcm_spectral.errors import DataError
+from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
 
 SmallImages = Literal["reflect", "skip"]
 OnError = Literal["skip", "raise"]
@@ -199,6 +200,7 @@ class ValidationImages(Dataset[Tensor]):
     Attributes:
         paths: The decodable files.
         names: One name per item: the file name, with as much of its folders as tells all items apart.
+        have_ms_ssim: Whether all are large enough for it; a mean over some would stand beside a rate of all.
 
     Raises:
         DataError: A file cannot be decoded and ``on_error`` is ``raise``, or none is left. Items raise it if
@@ -207,7 +209,8 @@ class ValidationImages(Dataset[Tensor]):
 
     def __init__(self, paths: Sequence[Path], on_error: OnError = "skip") -> None:
         # Only the size is kept: a validation set may be larger than memory.
-        self.paths = [path for path, _ in screen(paths, lambda path: read_image(path).shape, on_error)]
+        readable = screen(paths, lambda path: read_image(path).shape[:2], on_error)
+        self.paths = [path for path, _ in readable]
         dropped = len(paths) - len(self.paths)
         if not self.paths:
             raise DataError(
@@ -216,7 +219,10 @@ class ValidationImages(Dataset[Tensor]):
             )
         self.names = _names(self.paths)
         skipped = f"; {dropped} unreadable skipped" if dropped else ""
-        logger.info("val: %d images%s", len(self.paths), skipped)
+        small = sum(min(size) < MS_SSIM_MIN_SIDE for _, size in readable)
+        self.have_ms_ssim = not small
+        said = f"; {small} with a side under {MS_SSIM_MIN_SIDE} pixels, so no MS-SSIM" if small else ""
+        logger.info("val: %d images%s%s", len(self.paths), skipped, said)
 
     def __len__(self) -> int:
         return len(self.paths)

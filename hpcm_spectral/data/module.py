@@ -45,6 +45,7 @@ class ImageDataModule(LightningDataModule):
         places: Names of arguments that say where images lie, not which; a run goes on with others if these hold the
             same images.
         val_names: One name per validation image, empty before `setup`.
+        have_ms_ssim: Whether all validation images are large enough for MS-SSIM; true before `setup`.
 
     Raises:
         ValueError: An argument is out of its range; the message starts with its name.
@@ -91,6 +92,7 @@ class ImageDataModule(LightningDataModule):
         self.cache_mb = cache_mb
         self.pin_memory = pin_memory
         self.val_names: list[str] = []
+        self.have_ms_ssim = True
         self._train: TrainingCrops | None = None
         self._val: ValidationImages | None = None
 
@@ -121,6 +123,7 @@ class ImageDataModule(LightningDataModule):
         if self._val is None:
             self._val = ValidationImages(self.val_files(), self.on_error)
             self.val_names = self._val.names
+            self.have_ms_ssim = self._val.have_ms_ssim
         if self._train is None and stage in (None, "fit"):
             files = self.train_files()
             self._train = TrainingCrops(

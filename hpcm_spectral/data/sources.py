@@ -98,11 +98,18 @@ class FolderDataModule(ImageDataModule):
                 raise SettingError(name, "must name a folder, got nothing; . is the current one.")
         self.train_dir = Path(train_dir).expanduser()
         self.val_dir = Path(val_dir).expanduser()
+        self._listed: dict[Path, list[Path]] = {}
 
     def train_files(self) -> list[Path]:
         """List the images below ``train_dir``."""
-        return list_images(self.train_dir)
+        return self._images(self.train_dir)
 
     def val_files(self) -> list[Path]:
         """List the images below ``val_dir``."""
-        return list_images(self.val_dir)
+        return self._images(self.val_dir)
+
+    def _images(self, folder: Path) -> list[Path]:
+        # Once: what a folder holds besides is said then.
+        if folder not in self._listed:
+            self._listed[folder] = list_images(folder)
+        return list(self._listed[folder])

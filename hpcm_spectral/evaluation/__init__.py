@@ -1,7 +1,7 @@
 """Codecs measured on files: rate, quality, time."""
 
 from hpcm_spectral.evaluation.datasets import NAMED_SETS, EvaluationImages, NamedSet, find_images
-from hpcm_spectral.evaluation.results import CodecScore, curve, table, write_per_image, write_results
+from hpcm_spectral.evaluation.results import CodecScore, PerImage, curve, table, write_results
 from hpcm_spectral.evaluation.score import ImageScore, score_codec
 
 __all__ = [
@@ -10,10 +10,10 @@ __all__ = [
     "EvaluationImages",
     "ImageScore",
     "NamedSet",
+    "PerImage",
     "curve",
     "find_images",
     "score_codec",
     "table",
-    "write_per_image",
     "write_results",
 ]

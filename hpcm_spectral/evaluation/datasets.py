@@ -10,6 +10,7 @@ from tqdm import tqdm
 from hpcm_spectral.data import OnError, list_images, read_image
 from hpcm_spectral.data.dataset import screen
 from hpcm_spectral.errors import DataError
+from hpcm_spectral.names import printable
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class EvaluationImages:
     Attributes:
         folder: Where they lie.
         paths: The files, sorted.
-        skipped: How many files below the folder cannot be read.
+        skipped: How many images below the folder cannot be read, or not be scored.
         named: The set that they are, if they are one.
     """
 
@@ -98,13 +99,18 @@ class EvaluationImages:
 
     @property
     def names(self) -> list[str]:
-        """One name per image: its path within the folder."""
-        return [path.relative_to(self.folder).as_posix() for path in self.paths]
+        """One name per image, for people: its path within the folder."""
+        return [printable(path.as_posix()) for path in self.relative]
+
+    @property
+    def relative(self) -> list[Path]:
+        """The files' paths within the folder."""
+        return [path.relative_to(self.folder) for path in self.paths]
 
     @property
     def title(self) -> str:
         """What to call them."""
-        return self.folder.resolve().name if self.named is None else self.named.title
+        return printable(self.folder.resolve().name) if self.named is None else self.named.title
 
 
 def find_images(images: str, datasets: Path, on_error: OnError = "skip") -> EvaluationImages:

@@ -1,5 +1,7 @@
 """Images as real files: ``.hpcm`` and back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -8,12 +10,37 @@ from PIL import Image
 
 from hpcm_spectral.codec import Codec, EncodedImage
 from hpcm_spectral.entropy.container import pack, unpack
-from hpcm_spectral.errors import CodingError
+from hpcm_spectral.errors import CodingError, UserError, first_line
 from hpcm_spectral.files import whole_file
 from hpcm_spectral.metrics.quality import to_8bit
 from hpcm_spectral.models.fingerprint import fingerprint
+from hpcm_spectral.names import printable
+from hpcm_spectral.ops.devices import out_of_memory
 
 SUFFIX = ".hpcm"
+
+
+@contextmanager
+def coding(path: Path) -> Iterator[None]:
+    """Have whatever fails while a file is coded or decoded end in a sentence that names it.
+
+    Raises:
+        UserError: It failed.
+        OSError: A file cannot be read or written.
+    """
+    try:
+        yield
+    except CodingError as error:
+        raise error if printable(path) in str(error) else CodingError(f"{path}: {error}") from error
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # a class of one's own can fail in any way
+        if out_of_memory(error):
+            raise CodingError(
+                f"{path} must fit into memory while it is coded, but takes more than there is; cut the image into "
+                "parts, or use a machine with more."
+            ) from error
+        raise CodingError(f"{path} cannot be coded: {type(error).__name__}: {first_line(error)}.") from error
 
 
 def write_hpcm(codec: Codec, x: Float[torch.Tensor, "1 3 H W"], path: Path, level: int = 0) -> EncodedImage:

@@ -69,17 +69,41 @@ def write_results(folder: Path, name: str, results: Mapping[str, Sequence[float]
     return path
 
 
-def write_per_image(folder: Path, codecs: Iterable[CodecScore]) -> Path:
-    """Write ``per_image.csv``; what an image lacks stays empty."""
-    rows = [{"codec": codec.label, **_row(score)} for codec in codecs for score in codec.images]
-    text = io.StringIO()
-    # Codecs may have other strings than the first.
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-    path = folder / PER_IMAGE
-    write_text(path, text.getvalue())
-    return path
+class PerImage:
+    """``per_image.csv``, a row per image and codec, written as they come; what an image lacks stays empty.
+
+    Attributes:
+        rows: So far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / PER_IMAGE
+        self.rows: list[dict[str, Any]] = []
+        self._columns: list[str] = []
+
+    def add(self, label: str, score: ImageScore) -> None:
+        """Write a row."""
+        self.rows.append({"codec": label, **_row(score)})
+        # Codecs may have other strings than the first.
+        if not self.rows[-1].keys() <= set(self._columns):
+            self._columns = list(dict.fromkeys(name for row in self.rows for name in row))
+            write_text(self.path, self._text(self.rows, header=True))
+        else:
+            with self.path.open("a", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                file.write(self._text(self.rows[-1:]))
+
+    def sort(self, labels: Sequence[str]) -> None:
+        """Bring the rows into the order of their codecs."""
+        self.rows.sort(key=lambda row: labels.index(row["codec"]))
+        write_text(self.path, self._text(self.rows, header=True))
+
+    def _text(self, rows: Iterable[Mapping[str, Any]], *, header: bool = False) -> str:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns, lineterminator="\n")
+        if header:
+            writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+        return text.getvalue()
 
 
 def _row(score: ImageScore) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from jaxtyping import Float
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.evaluation.files import write_png
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
+from hpcm_spectral.names import cut, printable
 from hpcm_spectral.runs.sample_index import FOLDER, Sample, write_sample_index
 
 MAX_SAMPLES = 6
+NAME_BYTES = 200
 
 
 def write_samples(
@@ -34,10 +36,10 @@ def write_samples(
         out["x_hat"] = out["x_hat"].cpu()
         height, width = x.shape[-2:]
         # Folders and extensions can repeat a name.
-        stem = f"{number}_{Path(name).stem}"
+        stem = f"{number}_{cut(printable(Path(name).stem), NAME_BYTES)}"
         entries.append(
             Sample(
-                name=Path(name).stem,
+                name=printable(Path(name).stem),
                 bpp=sum(bits(v).item() for v in out["likelihoods"].values()) / (height * width),
                 psnr=psnr_8bit(x, out["x_hat"]).item(),
                 original=folder / f"{stem}_original.png",

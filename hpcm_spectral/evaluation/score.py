@@ -1,5 +1,6 @@
 """Encode images to files, decode the files, measure."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ import torch
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.data import as_tensor, read_image
-from hpcm_spectral.errors import CodingError
+from hpcm_spectral.errors import UserError
 from hpcm_spectral.evaluation.datasets import EvaluationImages
-from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_hpcm
+from hpcm_spectral.evaluation.files import SUFFIX, coding, read_hpcm, write_hpcm
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, bits, ms_ssim_db, psnr_8bit
+from hpcm_spectral.names import target_names
 from hpcm_spectral.ops.devices import reproducible, synchronize
 
 Made = TypeVar("Made")
@@ -61,27 +63,30 @@ def score_codec(
     codec: Codec,
     images: EvaluationImages,
     folder: Path,
-    on_image: Callable[[], object] = lambda: None,
+    on_image: Callable[[ImageScore | UserError | OSError], object],
     level: int = 0,
-) -> list[ImageScore]:
-    """Score every image, after one that only warms up.
+) -> None:
+    """Score every image, after one that only warms up; one that fails does not stop the others.
 
     Args:
         codec: In evaluation mode, on the device to measure on.
         images: What to code.
-        folder: Gets a file per image, in folders like theirs.
-        on_image: Called after each image, such as to move a progress bar.
+        folder: Gets a file per image that is scored, in folders like theirs.
+        on_image: Gets the score of each image, or why there is none, before the next one is begun.
         level: Rate level.
     """
-    files = [folder / f"{name}{SUFFIX}" for name in images.names]
+    files = [folder / name for name in target_names(images.relative, SUFFIX, whole=True)]
     for parent in {file.parent for file in files}:
         parent.mkdir(parents=True, exist_ok=True)
-    score_image(codec, images.paths[0], files[0], images.names[0], level)
-    scores = []
+    with contextlib.suppress(UserError, OSError):  # which come again
+        score_image(codec, images.paths[0], files[0], images.names[0], level)
     for path, file, name in zip(images.paths, files, images.names, strict=True):
-        scores.append(score_image(codec, path, file, name, level))
-        on_image()
-    return scores
+        try:
+            scored: ImageScore | UserError | OSError = score_image(codec, path, file, name, level)
+        except (UserError, OSError) as error:
+            file.unlink(missing_ok=True)
+            scored = error
+        on_image(scored)
 
 
 def score_image(codec: Codec, image: Path, file: Path, name: str, level: int = 0) -> ImageScore:
@@ -90,7 +95,13 @@ def score_image(codec: Codec, image: Path, file: Path, name: str, level: int = 0
     Raises:
         DataError: The image cannot be read.
         CodingError: It cannot be coded.
+        OSError: Its file cannot be written.
     """
+    with coding(file):  # names image and codec
+        return _score(codec, image, file, name, level)
+
+
+def _score(codec: Codec, image: Path, file: Path, name: str, level: int) -> ImageScore:
     device = next(codec.parameters()).device
     original = as_tensor(read_image(image)).unsqueeze(0)
     x = original.to(device)
@@ -99,10 +110,7 @@ def score_image(codec: Codec, image: Path, file: Path, name: str, level: int = 0
         estimated = {
             name: bits(values).item() for name, values in codec(x, **codec.at_level(level))["likelihoods"].items()
         }
-    try:
-        encoded, encode_seconds = timed(device, lambda: write_hpcm(codec, x, file, level))
-    except CodingError as error:
-        raise CodingError(f"{file}: {error}") from None  # names image and codec
+    encoded, encode_seconds = timed(device, lambda: write_hpcm(codec, x, file, level))
     x_hat, decode_seconds = timed(device, lambda: read_hpcm(codec, file))
     # Scored on the CPU: a GPU's convolutions may take fewer bits, which MS-SSIM would show.
     decoded = x_hat.float().cpu()

@@ -1,8 +1,10 @@
 """Exported codecs: ``codec.safetensors`` with the weights, ``codec.json`` with a name and plain values."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import torch
@@ -160,7 +162,7 @@ def _read_weights(path: Path, described: Path, description: dict[str, Any], allo
         raise CheckpointError(f"{path} must hold the codec's weights, but there is no such file.")
     owner = f"{path} (described by {DESCRIPTION})"
     try:
-        with safe_open(path, framework="pt") as file:
+        with _utf8(path) as readable, safe_open(readable, framework="pt") as file:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  no mapping
             shapes = {key: tuple(part.get_shape()) for key, part in slices.items()}
             if (family := family_of(name)) is not None:
@@ -174,3 +176,15 @@ def _read_weights(path: Path, described: Path, description: dict[str, Any], allo
             return CodecWeights(name, arguments, tensors)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} must hold the codec's weights, but cannot be read: {error}.") from None
+
+
+@contextmanager
+def _utf8(path: Path) -> Iterator[Path]:
+    """The path, or a link to it where a folder's name is no UTF-8, which safetensors does not open."""
+    if not any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        link = Path(folder) / path.name
+        link.symlink_to(path.resolve())
+        yield link

@@ -1,5 +1,6 @@
 """Which device to compute on, waiting for it, and computing the same values twice on it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,3 +34,9 @@ def reproducible(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
     ):
         yield
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether that is what an error says, on whatever device; PyTorch has no class of its own for it on a CPU."""
+    said = re.search("(can't|cannot) allocate memory|not enough memory|out of memory", str(error), re.IGNORECASE)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and said is not None)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from hpcm_spectral.reports import lines, style
 from hpcm_spectral.reports.phase_marks import LOOKS, Phases, legend_of_phases, mark_phases, phase_handles
 from hpcm_spectral.reports.picture_inputs import RunFolder
-from hpcm_spectral.reports.style import BLACK, BLUE, VERMILION, legend_above, legend_beside, name_axes
+from hpcm_spectral.reports.style import BLACK, BLUE, VERMILION, legend_above, legend_beside, legend_label, name_axes
 from hpcm_spectral.runs.metrics import (
     DELTA,
     EXPLAINED,
@@ -99,7 +99,7 @@ def panel_of_rates(axes: Axes, metrics: MetricsTable, phases: Phases) -> None:
     name_axes(axes, title="Rate", y="bits per pixel")
     handles, drawn = [], []
     looks = zip(metrics.rate_names, cycle(style.SCALE_STYLES[1:]))
-    parts = [(f"{name}_bpp", name.replace("$", r"\$"), *look) for name, look in looks]
+    parts = [(f"{name}_bpp", legend_label(name), *look) for name, look in looks]
     for key, label, colour, marker in [("bpp_loss", "total", BLUE, "o"), *parts]:
         train, val = metrics.series(f"train/{key}"), metrics.series(f"val/{key}")
         lines.draw_training(axes, train, phases, colour=colour, raw=key == "bpp_loss")

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from hpcm_spectral.metrics.bd_rate import BDRate, bd_rate
 from hpcm_spectral.reports import style
-from hpcm_spectral.reports.style import add_note, name_axes, new_figure, shortened
+from hpcm_spectral.reports.style import add_note, legend_label, name_axes, new_figure, shortened
 
 FOLDER = Path(__file__).parent / "references"
 PSNR_RGB, MS_SSIM, MS_SSIM_DB = "psnr-rgb", "ms-ssim-rgb", "ms-ssim-rgb-db"
@@ -27,6 +27,7 @@ LEARNED = {"HPCM-Base": style.BLUE, "HPCM-Large": style.BLACK, "ELIC": style.GRE
 CONVENTIONAL = {"VTM": style.PURPLE, "HM": style.ORANGE, "BPG": style.GREY}
 PANELS = (("PSNR", "PSNR (RGB)", "PSNR, dB"), ("MS-SSIM", "MS-SSIM (RGB)", "MS-SSIM, dB: $-10\\,\\log_{10}(1-x)$"))
 LABEL_LENGTH, LINE_LENGTH = 24, 190
+LITTLE = "the curves overlap little"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class Comparison:
     result: BDRate | None
     reason: str = ""
 
+    @property
+    def note(self) -> str:
+        """What must be said beside the BD-rate, or in place of one; perhaps nothing."""
+        return LITTLE if self.result is not None and self.result.covers_little else self.reason
+
 
 def sentences(comparisons: Sequence[Comparison]) -> list[str]:
     """Every BD-rate with the range that it holds for, then what there is none against, and why."""
@@ -88,7 +94,7 @@ def sentences(comparisons: Sequence[Comparison]) -> list[str]:
         if (result := comparison.result) is None:
             without.setdefault((comparison.measure, comparison.reason), []).append(comparison.reference)
             continue
-        little = "; warning: the curves overlap little" if result.covers_little else ""
+        little = f"; warning: {comparison.note}" if comparison.note else ""
         found.append(
             f"{comparison.measure} against {comparison.reference}: {result.percent:+.2f} % over {result.low:.2f} to "
             f"{result.high:.2f} dB ({result.share:.0%} of this curve, {result.reference_share:.0%} of the "
@@ -171,7 +177,7 @@ def _panel(axes: Axes, measure: str, own: Curve, references: References, handles
     # The conventional codecs go on to several bits per pixel, where no learned one has points.
     reach = 1.25 * min(float(bpp[-1]) for bpp, _ in drawn)
     if key := own.key(measure):
-        draw(own, key, shortened(own.label, LABEL_LENGTH).replace("$", r"\$"), OWN)
+        draw(own, key, legend_label(shortened(own.label, LABEL_LENGTH)), OWN)
         reach = max(reach, 1.1 * float(own.bpp.max()))
     else:
         text = f"not every image has an {measure}" if measure == "MS-SSIM" else f"no finite {measure}"

@@ -23,7 +23,7 @@ from hpcm_spectral.reports import style
 from hpcm_spectral.reports.lines import log_if_wide, scale_style
 from hpcm_spectral.reports.phase_marks import LOOKS, Phases, legend_of_phases, mark_phases
 from hpcm_spectral.reports.picture_inputs import RunFolder
-from hpcm_spectral.reports.style import add_note, legend_beside, name_axes, new_figure
+from hpcm_spectral.reports.style import add_note, legend_beside, legend_label, name_axes, new_figure
 from hpcm_spectral.runs.spectra import SpectralHistory
 
 FILE_NAME = "spectral_evolution.png"
@@ -152,7 +152,7 @@ def draw_scale_lines(axes: Axes, history: SpectralHistory, values: Float[np.ndar
     every = max(1, len(finite) // 20)
     for number, scale in enumerate(history.scales):
         look = scale_style(number, markersize=7)
-        axes.plot(history.epochs, finite[:, number], **look, markevery=every, label=scale.replace("$", r"\$"))
+        axes.plot(history.epochs, finite[:, number], **look, markevery=every, label=legend_label(scale))
     legend_beside(axes, axes.lines)
     found = values[np.isfinite(values)]
     if not len(found):

@@ -13,7 +13,16 @@ from hpcm_spectral.metrics import radial_spectrum
 from hpcm_spectral.reports import style
 from hpcm_spectral.reports.picture_inputs import RunFolder, Truncation
 from hpcm_spectral.reports.reconstructions import middle, read_pair
-from hpcm_spectral.reports.style import PALETTE, TAU_STYLES, Dashes, add_note, name_axes, new_figure, shortened
+from hpcm_spectral.reports.style import (
+    PALETTE,
+    TAU_STYLES,
+    Dashes,
+    add_note,
+    legend_label,
+    name_axes,
+    new_figure,
+    shortened,
+)
 from hpcm_spectral.stages.dct_truncation import cutoff, radial_mask
 
 MAX_SAMPLES = 3
@@ -113,7 +122,7 @@ def panel_of_kept(axes: Axes, names: list[str], pairs: list[tuple[Image, Image]]
     highest = 100.0
     for name, (original, decoded), colour, dashes in zip(names, pairs, PALETTE, SAMPLE_DASHES, strict=False):
         centres, share = radial_spectrum(original)[0].numpy(), 100 * kept_share(original, decoded)
-        axes.plot(centres, share, color=colour, linestyle=dashes, linewidth=2, label=shortened(name, 24))
+        axes.plot(centres, share, color=colour, linestyle=dashes, linewidth=2, label=legend_label(shortened(name, 24)))
         highest = max([highest, *share[np.isfinite(share)]])
     # Rounding to 8 bits alone can multiply the energy of a nearly empty band.
     axes.set_ylim(0, min(highest * 1.08, 200))

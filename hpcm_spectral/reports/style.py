@@ -82,6 +82,11 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def legend_label(text: str) -> str:
+    """Words of somebody's choice for a legend, which sets dollars as mathematics and hides what begins with _."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     with whole_file(path) as temporary:

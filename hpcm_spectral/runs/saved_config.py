@@ -33,7 +33,8 @@ def write_config(folder: Path, config: Mapping[str, Any], overrides: list[str]) 
     """Keep the resolved config and the overrides that made it."""
     write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
     kept = [override for override in overrides if _key(override) != "resume"]
-    write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in kept))
+    # Paths of any bytes must come back.
+    write_text(folder / OVERRIDES, "".join(f"{override}\n" for override in kept), errors="surrogateescape")
 
 
 def read_config(
@@ -69,7 +70,7 @@ def with_saved_overrides(arguments: list[str]) -> list[str]:
     folder = Path(run_folder_for(resume, ""))
     if resume in (AUTO, "null", "") or not (folder / OVERRIDES).is_file():
         return arguments
-    lines = (folder / OVERRIDES).read_text(encoding="utf-8").splitlines()
+    lines = (folder / OVERRIDES).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     if not (folder / PHASES).exists():
         lines = [_renamed(line) for line in lines]
     # Another option of a group brings settings of its own.

@@ -69,6 +69,7 @@ class CodecModule(pl.LightningModule):
         recipe: Optimizer and learning-rate schedule.
         stages: Regularizers, in the order in which they act.
         channels_last: Memory format of codec and images.
+        ms_ssim: Whether validation measures MS-SSIM, which all of its images must be large enough for.
 
     Attributes:
         latest: The latest training step; None before the first.
@@ -84,8 +85,10 @@ class CodecModule(pl.LightningModule):
         stages: Sequence[Stage] = (),
         *,
         channels_last: bool = False,
+        ms_ssim: bool = True,
     ) -> None:
         super().__init__()
+        self.ms_ssim = ms_ssim
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.codec = codec.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.loss = loss
@@ -160,7 +163,7 @@ class CodecModule(pl.LightningModule):
             levels = torch.full((len(x),), level, device=x.device) if self.codec.levels > 1 else None
             out, terms = self._rate_distortion(x, batch, levels)
             metrics = {**terms.metrics(), "psnr": psnr_8bit(batch, out["x_hat"])}
-            if min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
+            if self.ms_ssim and min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
                 metrics["ms_ssim_db"] = ms_ssim_db(batch, out["x_hat"])
             if self.codec.lmbdas is not None:
                 metrics["lmbda"] = torch.tensor(self.codec.lmbdas[level], device=x.device)

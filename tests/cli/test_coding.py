@@ -100,7 +100,9 @@ def test_a_damaged_file_among_others_is_named_and_the_others_are_decoded(
     assert run_program("decompress", f"codec={codec_folder}", f"input={coded}", f"output={decoded}") == 2
     err = capsys.readouterr().err
     assert f"{coded / 'a.png.hpcm'} must hold what was written, but its checksum differs; the file is damaged." in err
-    assert err.strip().splitlines()[-1].startswith("error: All files must be readable, but 1 of 3 were skipped")
+    assert (
+        err.strip().splitlines()[-1].startswith("error: All files must be coded, but 1 of 3 were skipped (a.png.hpcm)")
+    )
     assert sorted(path.name for path in decoded.rglob("*.*")) == ["a.bmp.png", "b.png"]
 
 

@@ -117,7 +117,7 @@ def test_a_curve_of_four_codecs(
     # A second evaluation does not overwrite the first.
     before = (output / "results.json").read_bytes()
     assert run_evaluate(f"codec={codecs[0]}", f"images={images}", "output=out") == 2
-    assert "out has results.json; choose another" in capsys.readouterr().err
+    assert "out has results.json" in capsys.readouterr().err
     assert (output / "results.json").read_bytes() == before
 
 
@@ -140,7 +140,7 @@ def test_one_codec_on_images_of_ones_own(
     assert [len(values) for values in content["results"].values()] == [1] * len(content["results"])
     assert not [key for key in content["results"] if key.startswith("ms-ssim")]
     assert "1 image with a side under 161 pixels: no MS-SSIM of small.png" in captured.out
-    assert "1 unreadable image was skipped." in captured.out
+    assert "1 image was skipped" in captured.out
     assert "deep/b.png must be readable" in captured.err
     assert [(row["image"], row["ms_ssim"] != "") for row in rows_of(tmp_path / "out")] == [
         ("a.png", True),

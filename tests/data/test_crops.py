@@ -221,7 +221,7 @@ def test_validation_keeps_order_size_and_pixels(make_images, truncate, caplog) -
     assert len(images) == 2
     assert torch.equal(images[1], as_tensor(read_image(paths[2])))
     assert images[1].shape == (3, 30, 40)
-    assert caplog.messages[-1] == "val: 2 images; 1 unreadable skipped"
+    assert caplog.messages[-1] == "val: 2 images; 1 unreadable skipped; 2 with a side under 161 pixels, so no MS-SSIM"
     assert "001.png" in caplog.messages[0]
     with pytest.raises(DataError, match=r"001\.png"):
         ValidationImages(paths, on_error="raise")

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,28 @@ def test_extensions_are_those_pillow_decodes_by_itself() -> None:
     extensions = image_extensions()
     assert {".png", ".jpg", ".jpeg", ".webp", ".tif", ".bmp", ".ppm"} <= extensions
     assert extensions.isdisjoint({".pdf", ".eps", ".h5", ".mpg", ".txt"})
+
+
+def test_what_is_left_out_is_said_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "a.png", "b.mpo", "c.HEIC", "noext", "in/two\nlines.txt", ".hidden", "page.pdf")
+    os.mkfifo(tmp_path / "pipe.png")
+    with caplog.at_level("INFO", "hpcm_spectral"):
+        assert list_images(tmp_path) == [tmp_path / "a.png", tmp_path / "b.mpo"]
+    (message,) = caplog.messages
+    assert message.startswith("5 files ignored")
+    assert "c.HEIC, in/two\\nlines.txt, noext, ..." in message
+    assert "pillow-heif" in message
+
+
+def test_results_of_these_programs_are_no_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = ("config.yaml", "provenance.json", "curves.png", "samples/0_a_decoded.png")
+    touch(tmp_path, "a.png", "config.yaml", *(f"runs/x/{name}" for name in run), "samples/mine.png")
+    touch(tmp_path, "e/per_image.csv", "e/provenance.json", "e/rate_distortion.png")
+    touch(tmp_path, "r/report.html", "r/runs.csv", "r/loss.png")
+    with caplog.at_level("INFO", "hpcm_spectral"):
+        assert list_images(tmp_path) == [tmp_path / "a.png", tmp_path / "samples/mine.png"]
+    assert "e, r, runs/x" in caplog.text
+    # Written among the user's own images.
+    touch(tmp_path / "runs" / "x", "b.png")
+    assert list_images(tmp_path / "runs/x") == [tmp_path / "runs/x/b.png"]
+    assert list_images(tmp_path / "runs/x/samples") == [tmp_path / "runs/x/samples/0_a_decoded.png"]

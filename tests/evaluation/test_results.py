@@ -11,7 +11,7 @@ from compressai.utils.plot.__main__ import main as compressai_plot
 from compressai.utils.plot.__main__ import parse_json_file
 from matplotlib import pyplot
 
-from hpcm_spectral.evaluation.results import CodecScore, curve, table, write_per_image, write_results
+from hpcm_spectral.evaluation.results import CodecScore, PerImage, curve, table, write_results
 from hpcm_spectral.evaluation.score import ImageScore
 
 
@@ -29,6 +29,14 @@ def score(**changes: object) -> ImageScore:
         "decode_seconds": 0.25,
     }
     return ImageScore(**(values | changes))
+
+
+def write_per_image(folder: Path, codecs: list[CodecScore]) -> Path:
+    written = PerImage(folder)
+    for codec in codecs:
+        for one in codec.images:
+            written.add(codec.label, one)
+    return written.path
 
 
 LARGE = score(image="b.png", height=400, width=600, file_bytes=3000, psnr=40.0, ms_ssim_db=20.0)

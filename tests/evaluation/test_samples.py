@@ -1,5 +1,6 @@
 """Decoded samples in a run folder, of codecs with one rate and with several."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from torch import nn
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.evaluation.samples import write_samples
+from hpcm_spectral.reports.reconstructions import read_pair
+from hpcm_spectral.reports.spectrum import panel_of_kept
+from hpcm_spectral.reports.style import new_figure, save_figure
 from hpcm_spectral.runs.sample_index import read_samples
 
 
@@ -35,3 +39,16 @@ def test_a_codec_shows_its_middle_level_if_it_has_several(codec: Codec, bits: in
     (sample,) = read_samples(tmp_path)
     assert sample.name == "photo"
     assert sample.bpp == pytest.approx(bits / 200)
+
+
+def test_photographs_of_any_name_become_samples_and_pictures(tmp_path: Path) -> None:
+    names = [f"{name}.png" for name in (os.fsdecode(b"caf\xe9"), "Ba$$in", "_two\nlines", "x" * 244)]
+    write_samples(OneRate(), [torch.rand(1, 3, 64, 64) for _ in names], names, tmp_path)
+    samples = read_samples(tmp_path)
+    assert [sample.name for sample in samples] == ["caf\\xe9", "Ba$$in", "_two\\nlines", "x" * 244]
+    assert all(sample.decoded.is_file() for sample in samples)
+    figure = new_figure(4)
+    panel_of_kept(figure.subplots(), [sample.name for sample in samples], [read_pair(sample) for sample in samples])
+    save_figure(figure, tmp_path / "picture.png")
+    shown = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert [text.strip().replace("\\$", "$") for text in shown] == ["caf\\xe9", "Ba$$in", "_two\\nlines"]

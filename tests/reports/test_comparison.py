@@ -1,14 +1,18 @@
 """Convergence, rate and distortion of constructed runs, against figures worked out by hand."""
 
+import os
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from compared_runs import ON, write_run
+from PIL import Image
 
 from hpcm_spectral.errors import ConfigError
-from hpcm_spectral.reports.comparison import RunComparison, compare_runs
+from hpcm_spectral.reports.comparison import RunComparison, compare_runs, write_report
+from hpcm_spectral.runs.sample_index import Sample, write_sample_index
 
 CLOSE = pytest.approx
 NONE = CLOSE(float("nan"), nan_ok=True)
@@ -264,3 +268,42 @@ def test_only_settings_that_differ_are_listed(tmp_path: Path) -> None:
         "schedule.tau_init": ["0.05", "0.05", "0.1, 2"],
         "phase1.mask": ["-", "soft", "hard"],
     }
+
+
+def test_every_form_of_a_bd_rate_warns_of_curves_that_overlap_little(tmp_path: Path) -> None:
+    write_curve(tmp_path, "base", (0.2, 0.4, 0.8, 1.6), PSNRS)
+    write_curve(tmp_path, "full", (1.4, 2.8, 5.6, 11.2), [psnr + 5.6 for psnr in PSNRS], phase1=ON)
+    comparison = compared(tmp_path, baseline=None)
+    write_report(tmp_path / "report", comparison, datetime(2030, 1, 1))
+    table = pd.read_csv(tmp_path / "report" / "rate_distortion.csv").groupby("curve").first()
+    for measure in ("psnr", "ms_ssim"):
+        assert table.loc["full", f"bd_rate_{measure}_note"] == "the curves overlap little"
+    for page in ("report.html", "report.md"):
+        assert (tmp_path / "report" / page).read_text(encoding="utf-8").count("the curves overlap little") == 2
+
+
+def test_ms_ssim_of_some_of_the_images_makes_no_bd_rate(tmp_path: Path) -> None:
+    """Runs once logged its mean over the images that were large enough, which their samples show."""
+    write_curve(tmp_path, "base", (0.2, 0.4, 0.8, 1.6), PSNRS)
+    write_curve(tmp_path, "full", (0.1, 0.2, 0.4, 0.8), PSNRS, phase1=ON)
+    mixed = tmp_path / "full-0.02"
+    (mixed / "samples").mkdir()
+    samples = []
+    for name, side in (("large", 200), ("small", 100)):
+        picture = mixed / "samples" / f"{name}.png"
+        Image.new("RGB", (side, 200)).save(picture)
+        samples.append(Sample(name, 0.2, 30.0, picture, picture))
+    write_sample_index(mixed, samples)
+    comparison = compared(tmp_path, baseline=None)
+    base, full = comparison.curves
+    assert [one.measure for one in comparison.bd_rates(full)] == ["PSNR"]
+    assert base.curve.key("MS-SSIM")
+
+
+def test_a_run_folder_of_any_name_is_reported(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 $a$_\n")
+    write_run(tmp_path / name, [5, 4])
+    write_run(tmp_path / "_other$", [5, 4], config={"phase1": ON})
+    write_report(tmp_path / "report", compared(tmp_path, baseline=None), datetime(2030, 1, 1))
+    assert "caf\\xe9 $a$_" in set(pd.read_csv(tmp_path / "report" / "runs.csv").run)
+    assert "caf\\xe9 $a$_" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8").replace("<wbr>", "")

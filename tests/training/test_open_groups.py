@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -115,6 +116,18 @@ RESUMED = {
     ],
     "averages": ["callbacks=ema", "callbacks.ema.decay=0.5", "lr_scheduler=off"],
 }
+
+
+def test_ms_ssim_of_some_of_the_validation_images_is_no_metric(
+    run_train: Callable[..., int], small_run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, side in (("large", 200), ("small", 160)):
+        Image.new("RGB", (side, 200)).save(tmp_path / f"{name}.png")
+    watching = ["callbacks=early_stopping", "callbacks.early_stopping.monitor=val/ms_ssim_db"]
+    assert run_train(*small_run, f"data.val_dir={tmp_path}", *watching, f"hydra.run.dir={tmp_path / 'run'}") == 2
+    err = capsys.readouterr().err
+    assert "val: 2 images; 1 with a side under 161 pixels, so no MS-SSIM" in err
+    assert "got val/ms_ssim_db" in err
 
 
 @pytest.mark.parametrize("overrides", RESUMED.values(), ids=RESUMED.keys())

@@ -219,3 +219,11 @@ def test_an_error_from_a_worker_process_is_reduced_to_its_sentence() -> None:
         '  File "x.py", line 1, in f\nhpcm_spectral.errors.DataError: a.png must be an image: it is cut short.\n'
     )
     assert str(DataError(wrapped)) == "a.png must be an image: it is cut short."
+
+
+def test_validation_measures_ms_ssim_only_where_told_that_all_images_are_large_enough() -> None:
+    image = torch.rand(1, 3, 170, 170)
+    for ms_ssim in (True, False):
+        module = CodecModule(ThreeRates(), RateDistortionLoss(), ADAM, ms_ssim=ms_ssim)
+        keys = {key.rpartition("/")[2] for key in module.validation_metrics(image)}
+        assert ("ms_ssim_db" in keys) == ms_ssim

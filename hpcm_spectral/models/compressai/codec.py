@@ -13,7 +13,7 @@ from hpcm_spectral.codec import Codec, CodecOutput, EncodedImage, Level, ScaleLa
 from hpcm_spectral.errors import CheckpointError, CodingError, one_line
 from hpcm_spectral.models.compressai.symbols import SymbolChecksum
 from hpcm_spectral.ops import Padding, centred_padding
-from hpcm_spectral.ops.devices import reproducible
+from hpcm_spectral.ops.devices import out_of_memory, reproducible
 
 # Of a model that does not say by how much it downsamples.
 SIZE_MULTIPLE = 64
@@ -105,6 +105,8 @@ class CompressAICodec(Codec):
             except (CodingError, ValueError):  # the latter where there are no coding tables
                 raise
             except Exception as error:  # a class of one's own can fail in any way
+                if out_of_memory(error):
+                    raise
                 raise CodingError(f"The codec's compress must return strings, but fails: {_reason(error)}.") from error
         names = NAMES if len(parts) <= len(NAMES) else [f"s{number}" for number in range(1, len(parts) + 1)]
         strings = dict(zip(names, parts, strict=False))
@@ -127,6 +129,8 @@ class CompressAICodec(Codec):
                 shape = _read_shape(image.strings[SHAPE], max(sides)) if SHAPE in image.strings else expected
                 x_hat = self.model.decompress(strings, shape)["x_hat"]
             except Exception as error:  # of a file that no encoder wrote anything may come
+                if out_of_memory(error):
+                    raise
                 raise CodingError(f"must be decoded by the codec, but that fails: {_reason(error)}") from None
         if list(x_hat.shape[-2:]) != sides:
             raise CodingError(f"must decode to {sides[0]}x{sides[1]} pixels, got {list(x_hat.shape[-2:])}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.names import printable
 from hpcm_spectral.reports.comparison.compared_runs import ComparedRun, read_runs
 from hpcm_spectral.reports.comparison.convergence import converge
 from hpcm_spectral.reports.comparison.groups import (
@@ -95,7 +96,7 @@ def compare_runs(given: Sequence[str], *, baseline: str | None = None, window: i
             if group.label in curve.configs and not any(_of_one_model(base, curve) for base in base_curves)
         ]
     return RunComparison(
-        given=tuple(given),
+        given=tuple(map(printable, given)),
         runs=tuple(runs),
         left_out=tuple(left_out),
         groups=tuple(groups),

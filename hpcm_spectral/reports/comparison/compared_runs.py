@@ -1,6 +1,8 @@
 """The runs of a report, as their folders tell of them, and their short names."""
 
+import contextlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,14 +10,18 @@ from typing import Any
 
 import pandas as pd
 
+from hpcm_spectral.data.decode import read_size
 from hpcm_spectral.errors import UserError, one_line
 from hpcm_spectral.flatten import flatten
+from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
+from hpcm_spectral.names import printable
 from hpcm_spectral.reports.phase_marks import phases_from
 from hpcm_spectral.runs.discovery import LeftOut, find_run_folders
 from hpcm_spectral.runs.folder import CONFIG, METRICS
 from hpcm_spectral.runs.metrics import TAU, MetricsTable, read_metrics
 from hpcm_spectral.runs.phases import phases_of
 from hpcm_spectral.runs.provenance import read_machines
+from hpcm_spectral.runs.sample_index import read_samples
 from hpcm_spectral.runs.saved_config import read_config
 from hpcm_spectral.runs.summary import read_summary
 
@@ -118,6 +124,9 @@ def _read(path: Path) -> ComparedRun | str:
     seed, newest = config.get("seed"), metrics.newest_epoch
     one = phases_from(phases_of(path, config, metrics), newest).of("phase1")
     measured = {key: metrics.series(f"val/{key}") for key in MEASURES}
+    mixed = _has_small_images(path)
+    if mixed:
+        measured[MS_SSIM] = measured[MS_SSIM].iloc[:0]
     if not len(measured[LOSS]):
         return f"it has no validation with a finite loss; its state is {state!r}"
     # A resumed run can have validated an epoch twice.
@@ -131,7 +140,7 @@ def _read(path: Path) -> ComparedRun | str:
         seed=seed if isinstance(seed, int) else None,
         state=state,
         validations=validations,
-        levels=_levels(metrics, float(measured[LOSS].idxmin())),
+        levels=_levels(metrics, float(measured[LOSS].idxmin())).assign(**({MS_SSIM: math.nan} if mixed else {})),
         lost=metrics.left_out(f"val/{LOSS}"),
         tau=one.of(metrics.series(TAU)) if one else pd.Series(dtype=float),
         epochs=_number(summary.get("epochs")) or newest or None,
@@ -139,6 +148,16 @@ def _read(path: Path) -> ComparedRun | str:
         sessions=sessions,
         machine=machine,
     )
+
+
+def _has_small_images(path: Path) -> bool:
+    """Whether a run validated images too small for MS-SSIM, as far as its samples show it.
+
+    Runs once logged its mean over the others, beside a rate over all.
+    """
+    with contextlib.suppress(UserError):
+        return any(min(read_size(sample.original)) < MS_SSIM_MIN_SIDE for sample in read_samples(path))
+    return False
 
 
 def _levels(metrics: MetricsTable, epoch: float) -> pd.DataFrame:
@@ -182,12 +201,13 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     ['tau=0.1', 'tau=0.2']
     """
     parts = [path.absolute().parts for path in paths]
+    counts = [Counter(own[-depth:] for own in parts) for depth in range(1 + max(map(len, parts), default=0))]
     names = []
     for own in parts:
         depth = 1
-        while depth < len(own) and sum(other[-depth:] == own[-depth:] for other in parts) > 1:
+        while depth < len(own) and counts[depth][own[-depth:]] > 1:
             depth += 1
-        names.append(" ".join("/".join(own[-depth:]).split()))
+        names.append(printable(" ".join("/".join(own[-depth:]).split())))
     overrides = [name.split(",") for name in names]
     shared = set.intersection(*map(set, overrides)) if overrides[1:] else set()
     shorter = [",".join(part for part in own if "=" not in part or part not in shared) for own in overrides]

@@ -19,7 +19,7 @@ from hpcm_spectral.reports.comparison.groups import Group
 from hpcm_spectral.reports.lines import draw, log_if_wide
 from hpcm_spectral.reports.rate_distortion import MS_SSIM_DB, PSNR_RGB
 from hpcm_spectral.reports.spectral_evolution import draw_heat_maps
-from hpcm_spectral.reports.style import PALETTE, TAU_DASHES, name_axes, new_figure
+from hpcm_spectral.reports.style import PALETTE, TAU_DASHES, legend_label, name_axes, new_figure
 from hpcm_spectral.runs.spectra import SpectralHistory, read_spectral_history
 
 # As wide as a column of the page: on a phone the letters shrink to half, not to a quarter.
@@ -107,8 +107,7 @@ def _panel(labels: dict[int, str], *, title: str, x: str, y: str) -> tuple[Figur
     figure = new_figure(HEIGHT + LINE_HEIGHT * -(-len(labels) // columns), WIDTH)
     axes = figure.subplots()
     name_axes(axes, title=title, x=x, y=y)
-    # A pair of dollars would be set as mathematics.
-    handles = [Line2D([], [], **_style(i), label=label.replace("$", r"\$")) for i, label in labels.items()]
+    handles = [Line2D([], [], **_style(i), label=legend_label(label)) for i, label in labels.items()]
     where: dict[str, Any] = {"loc": "outside lower left", "ncol": columns}
     figure.legend(handles=handles, frameon=False, fontsize=10, handlelength=4.0, **where)
     return figure, axes

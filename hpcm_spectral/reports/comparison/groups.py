@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.names import printable
 from hpcm_spectral.reports.comparison.compared_runs import OFF, ComparedRun, Settings, all_different
 
 ABSENT, NOT_ASKED = "absent", "-"
@@ -180,5 +181,5 @@ def readable(value: Any) -> str:
         return ", ".join(map(readable, value)) or "none"
     if isinstance(value, float):
         return f"{value:.10g}"
-    text = str(value)
+    text = printable(value)
     return text.rpartition(".")[2] if re.fullmatch(r"[a-z_]\w*(\.\w+)*\.[A-Z]\w*", text) else text

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from hpcm_spectral.errors import ConfigError, one_line
 from hpcm_spectral.reports.comparison.compare import RunComparison
 from hpcm_spectral.reports.comparison.figures import PICTURES, RATE_SECTION
-from hpcm_spectral.reports.comparison.tables import csv_tables, readable_tables
+from hpcm_spectral.reports.comparison.tables import NO_CURVE, csv_tables, readable_tables
 from hpcm_spectral.reports.rate_distortion import sentences
 
 PAGE, MARKDOWN = "report.html", "report.md"
@@ -84,6 +84,7 @@ def write_report(folder: Path, comparison: RunComparison, when: datetime) -> lis
         "pictures": {section: drawn for section, drawn in pictures.items() if section != RATE_SECTION},
         "rate_pictures": pictures.get(RATE_SECTION, []),
         "bd_rates": [f"{c.label}: {text}" for c in comparison.curves for text in sentences(comparison.bd_rates(c))],
+        "no_curve": NO_CURVE,
         "seeds": comparison.configs["final_seeds_n"].tolist(),
         **readable_tables(comparison, tables),
     }
@@ -115,7 +116,7 @@ def _put(files: Mapping[str, str | bytes], folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
         for name, content in files.items():
-            data = content if isinstance(content, bytes) else content.encode("utf-8", errors="replace")
+            data = content if isinstance(content, bytes) else content.encode("utf-8", errors="backslashreplace")
             (Path(beside) / name).write_bytes(data)
         folder.mkdir(exist_ok=True)
         for item in PICTURES:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from hpcm_spectral.names import printable
 from hpcm_spectral.reports.comparison.compare import RunComparison
 from hpcm_spectral.reports.comparison.convergence import NOT_REACHED
 
 NOTHING = "-"
+NO_CURVE = "the baseline was trained for one lambda only, which makes no curve"
 Format = Callable[[Any], str]
 
 
@@ -38,7 +40,7 @@ MEASURES: dict[str, Format] = {
     "ms_ssim_db": partial(number, digits=2),
 }
 VALIDATIONS = {f"{when}_{name}": form for when in ("final", "best") for name, form in MEASURES.items()}
-RUNS = ("run", "config", "folder", "state", "seed", "epochs", "seconds", "sessions", *VALIDATIONS)
+RUNS = ("run", "config", "folder", "state", "seed", "epochs", "seconds", "sessions", *VALIDATIONS, "validations_lost")
 POINTS: dict[str, Format] = {"curve": str, "lmbda": short, "n": str}
 POINTS |= {measure: MEASURES[measure] for measure in ("bpp", "psnr", "ms_ssim_db")}
 CURVES = (
@@ -59,7 +61,7 @@ def readable_tables(comparison: RunComparison, tables: Mapping[str, pd.DataFrame
         "measure_rows": _cells(tables["runs.csv"], {"run": str, **VALIDATIONS}),
         "point_rows": _cells(tables["rate_distortion.csv"], POINTS),
         "convergence_rows": [_convergence_row(row, configs) for _, row in configs.iterrows()],
-        "left_out_rows": [[str(folder.path), folder.reason] for folder in comparison.left_out],
+        "left_out_rows": [[printable(folder.path), printable(folder.reason)] for folder in comparison.left_out],
     }
 
 
@@ -101,15 +103,24 @@ def csv_tables(comparison: RunComparison) -> dict[str, pd.DataFrame]:
     labels = {run.name: group.label for group in comparison.groups for run in group.runs}
     runs = []
     for index, run in enumerate(comparison.runs):
-        facts: list[Any] = [run.name, labels[run.name], run.path, run.state, run.seed, run.epochs, run.seconds]
+        facts: list[Any] = [
+            run.name,
+            labels[run.name],
+            printable(run.path),
+            run.state,
+            run.seed,
+            run.epochs,
+            run.seconds,
+        ]
         settings = [values[index] for values in comparison.differing.values()]
-        runs.append([*facts, run.sessions, *run.final, *run.best, *settings])
+        runs.append([*facts, run.sessions, *run.final, *run.best, run.lost, *settings])
     curves = []
     for curve in comparison.curves:
         found = {one.measure: one for one in comparison.bd_rates(curve)}
+        without = "" if comparison.base_curves else NO_CURVE
         bd: list[Any] = []
         for one in map(found.get, ("PSNR", "MS-SSIM")):
-            bd += [one.result.percent if one and one.result else None, one.reason if one else ""]
+            bd += [one.result.percent if one and one.result else None, one.note if one else without]
         # A curve's BD-rates stand in the row of each of its points.
         curves += [[curve.label, *point, config, *bd] for config, *point in curve.points.itertuples()]
     # As objects, so that whole numbers stay whole beside empty cells.
