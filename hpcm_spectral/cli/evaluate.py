@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
 from hpcm_spectral.cli.outputs import output_folder
-from hpcm_spectral.config import Names, check_settings, plain
+from hpcm_spectral.config import Megapixels, Names, check_settings, plain
 from hpcm_spectral.errors import ConfigError
 from hpcm_spectral.evaluation import (
     CodecScore,
@@ -64,6 +64,7 @@ class EvaluationSettings(BaseModel):
     name: str | None
     device: Literal["cpu", "cuda"]
     on_error: Literal["skip", "raise"]
+    max_megapixels: Megapixels
     output: str
     allow: Names = []
 
@@ -78,7 +79,9 @@ def run_evaluation(cfg: DictConfig) -> None:
     check_device(settings.device)
     output = output_folder(settings.output, "an evaluation", [RESULTS])
     codecs = _codec_folders(settings.codec)
-    images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
+    images = find_images(
+        settings.images, Path(settings.datasets).expanduser(), settings.on_error, settings.max_megapixels
+    )
     # Each is read once before the first is measured, which can take hours.
     descriptions, levels = {}, {}
     wanted = [settings.levels] if isinstance(settings.levels, int) else settings.levels
@@ -179,6 +182,8 @@ def _score(
     log.info(
         "%d codec%s, %d images of %s, on %s", len(codecs), _s(codecs), len(images.paths), images.title, settings.device
     )
+    for note in images.notes:
+        log.info("images: %s", note)
     points = []
     with tqdm(total=count * len(images.paths), unit="image", disable=None) as bar:
         for label, folder in codecs.items():

@@ -10,6 +10,7 @@ import torch
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.data import as_tensor, read_image
+from hpcm_spectral.data.decode import MAX_MEGAPIXELS
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.evaluation.datasets import EvaluationImages
 from hpcm_spectral.evaluation.files import SUFFIX, read_hpcm, write_hpcm
@@ -76,15 +77,18 @@ def score_codec(
     files = [folder / f"{name}{SUFFIX}" for name in images.names]
     for parent in {file.parent for file in files}:
         parent.mkdir(parents=True, exist_ok=True)
-    score_image(codec, images.paths[0], files[0], images.names[0], level)
+    most = images.max_megapixels
+    score_image(codec, images.paths[0], files[0], images.names[0], level, most)
     scores = []
     for path, file, name in zip(images.paths, files, images.names, strict=True):
-        scores.append(score_image(codec, path, file, name, level))
+        scores.append(score_image(codec, path, file, name, level, most))
         on_image()
     return scores
 
 
-def score_image(codec: Codec, image: Path, file: Path, name: str, level: int = 0) -> ImageScore:
+def score_image(
+    codec: Codec, image: Path, file: Path, name: str, level: int = 0, max_megapixels: int = MAX_MEGAPIXELS
+) -> ImageScore:
     """Code one image and measure it; nothing but the file passes from the encoder to the decoder.
 
     Raises:
@@ -92,7 +96,7 @@ def score_image(codec: Codec, image: Path, file: Path, name: str, level: int = 0
         CodingError: It cannot be coded.
     """
     device = next(codec.parameters()).device
-    original = as_tensor(read_image(image)).unsqueeze(0)
+    original = as_tensor(read_image(image, max_megapixels)).unsqueeze(0)
     x = original.to(device)
     # The arithmetic of coding; also warms up what is chosen per image size, such as the kernels of convolutions.
     with torch.inference_mode(), reproducible(device):
