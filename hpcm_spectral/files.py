@@ -34,9 +34,19 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file whole or not at all; what UTF-8 cannot say is escaped."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def printable(path: str) -> str:
+    r"""A file's name as text, with the bytes escaped that are none, as in names of other encodings.
+
+    Example:
+        >>> print(printable(os.fsdecode(b"caf\xe9.png")))
+        caf\xe9.png
+    """
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
 def user_path(text: str) -> Path:

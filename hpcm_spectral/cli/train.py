@@ -158,7 +158,7 @@ def _logging_to(folder: Path) -> Iterator[None]:
         return
     path = folder / TRAIN_LOG
     existed = path.exists()
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from hpcm_spectral.data.decode import MAX_MEGAPIXELS, as_tensor, check_image, read_head, read_image
 from hpcm_spectral.data.profiles import profile_notes
 from hpcm_spectral.errors import DataError
+from hpcm_spectral.files import printable
 
 SmallImages = Literal["reflect", "skip"]
 OnError = Literal["skip", "raise"]
@@ -235,7 +236,7 @@ class ValidationImages(Dataset[Tensor]):
 
 def _names(paths: Sequence[Path]) -> list[str]:
     names = [path.name for path in paths]
-    if len(set(names)) == len(names):
-        return names
-    common = os.path.commonpath([path.absolute().parent for path in paths])
-    return [path.absolute().relative_to(common).as_posix() for path in paths]
+    if len(set(names)) < len(names):
+        common = os.path.commonpath([path.absolute().parent for path in paths])
+        names = [path.absolute().relative_to(common).as_posix() for path in paths]
+    return [printable(name) for name in names]

@@ -19,6 +19,7 @@ from hpcm_spectral.data.profiles import Profile, profile_of, to_srgb
 from hpcm_spectral.data.unreadable import UnreadableError
 from hpcm_spectral.data.values import colours_to_8_bits, grey_to_8_bits, is_wide, other_bytes
 from hpcm_spectral.errors import DataError
+from hpcm_spectral.files import printable
 
 with suppress(ImportError):  # iPhones' pictures, where the plug-in is installed
     from pillow_heif import register_heif_opener
@@ -97,7 +98,7 @@ def as_tensor(pixels: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "3 H W"]:
 @contextmanager
 def _opened(path: Path, max_megapixels: int) -> Iterator[ImageFile]:
     try:
-        if path.exists() and not path.is_file():
+        if not path.is_file() and path.exists():
             raise UnreadableError("it is a folder or a device", "name a file")
         with warnings.catch_warnings(), _allowed(max_megapixels):
             # Pillow warns of harmless oddities, such as a broken EXIF block, in files that decode well.
@@ -116,7 +117,8 @@ def _opened(path: Path, max_megapixels: int) -> Iterator[ImageFile]:
     # Damaged files make Pillow's decoders raise almost anything: SyntaxError, struct.error, IndexError...
     except Exception as error:
         reason = _reason(error, path, max_megapixels)
-        raise DataError(f"The image file {path} must be readable, but {reason.reason}; {reason.remedy}.") from error
+        name = printable(str(path))
+        raise DataError(f"The image file {name} must be readable, but {reason.reason}; {reason.remedy}.") from error
 
 
 @contextmanager

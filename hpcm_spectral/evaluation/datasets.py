@@ -13,6 +13,7 @@ from hpcm_spectral.data.dataset import screen
 from hpcm_spectral.data.decode import MAX_MEGAPIXELS
 from hpcm_spectral.data.profiles import profile_notes
 from hpcm_spectral.errors import DataError
+from hpcm_spectral.files import printable
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,12 @@ class EvaluationImages:
     @property
     def names(self) -> list[str]:
         """One name per image: its path within the folder."""
-        return [path.relative_to(self.folder).as_posix() for path in self.paths]
+        return [printable(path.relative_to(self.folder).as_posix()) for path in self.paths]
 
     @property
     def title(self) -> str:
         """What to call them."""
-        return self.folder.resolve().name if self.named is None else self.named.title
+        return printable(self.folder.resolve().name) if self.named is None else self.named.title
 
 
 def find_images(
