@@ -162,8 +162,9 @@ def _unrecognised(path: Path) -> UnreadableError:
         )
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return UnreadableError(
-            "Pillow does not recognise its content, a TIFF of an unusual kind (such as floating point colours)",
-            "save it with 8 or 16 bits",
+            "Pillow does not recognise its content, a TIFF that is damaged or of an unusual kind (as floating point "
+            "colours are)",
+            "save it anew with 8 or 16 bits",
         )
     return UnreadableError("Pillow does not recognise its content")
 

@@ -1,5 +1,6 @@
 """Colour profiles: converted to sRGB where they say something else, and without a trace where they do not."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -70,20 +71,44 @@ def test_alpha_palette_and_grey_are_converted_too(tmp_path: Path) -> None:
     assert read_head(tmp_path / "p.png").profile == "converted"
 
 
-def gamma_of_grey(gamma: float) -> bytes:
-    """A profile of grey, which Pillow cannot make: the smallest that the format allows."""
-    curve = b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big") + bytes(2)
-    white = b"XYZ " + bytes(4) + b"".join(round(v * 65536).to_bytes(4, "big") for v in (0.9642, 1.0, 0.8249))
-    count, start = 2, 128 + 4 + 12 * 2
-    table = count.to_bytes(4, "big")
-    for name, offset, size in ((b"wtpt", start, len(white)), (b"kTRC", start + len(white), len(curve))):
-        table += name + offset.to_bytes(4, "big") + size.to_bytes(4, "big")
-    body = table + white + curve
+def number(value: float, size: int = 4) -> bytes:
+    return round(value).to_bytes(size, "big")
+
+
+def profile(spaces: bytes, name: bytes, content: bytes) -> bytes:
+    """A profile that Pillow cannot make: the smallest that the format allows."""
+    white = b"XYZ " + bytes(4) + b"".join(number(v * 65536) for v in (0.9642, 1.0, 0.8249))
+    start = 128 + 4 + 2 * 12
+    table = number(2) + b"wtpt" + number(start) + number(len(white))
+    table += name + number(start + len(white)) + number(len(content))
     head = bytearray(128)
-    head[0:4] = (128 + len(body)).to_bytes(4, "big")
-    head[8:12], head[12:24], head[36:40] = b"\x02\x40\0\0", b"mntrGRAYXYZ ", b"acsp"
-    head[68:80] = white[8:]
-    return bytes(head) + body
+    head[0:4] = number(start + len(white) + len(content))
+    head[8:12], head[12:24], head[36:40], head[68:80] = b"\x02\x40\0\0", spaces, b"acsp", white[8:]
+    return bytes(head) + table + white + content
+
+
+def gamma_of_grey(gamma: float) -> bytes:
+    return profile(b"mntrGRAYXYZ ", b"kTRC", b"curv" + bytes(4) + number(1) + number(gamma * 256, 2) + bytes(2))
+
+
+def green_cyan() -> bytes:
+    """Inks of which the first prints green."""
+    identity = b"".join(number(65536 * (i == j)) for i in range(3) for j in range(3))
+    lab = b""
+    for c, m, y, k in itertools.product((0, 1), repeat=4):
+        light = 100 * (1 - k) * (1 - 0.3 * (c + m + y))
+        lab += bytes([127, 68, 168] if (c, m, y, k) == (1, 0, 0, 0) else [round(light * 2.55), 128, 128])
+    ramp = bytes(range(256))
+    return profile(
+        b"prtrCMYKLab ", b"A2B0", b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + identity + 4 * ramp + lab + 3 * ramp
+    )
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg"])  # of which JPEG holds CMYK inverted
+def test_inks_are_those_of_the_profile(tmp_path: Path, name: str) -> None:
+    for inks, expected in (((0, 0, 0, 0), [255] * 3), ((255, 0, 0, 0), [0, 141, 41])):  # L*a*b* 50, -60, 40
+        Image.new("CMYK", (8, 8), inks).save(tmp_path / name, icc_profile=green_cyan())
+        assert np.abs(read_image(tmp_path / name) - np.array(expected)).max() <= 3
 
 
 def test_a_profile_of_grey_keeps_grey_grey(tmp_path: Path) -> None:
