@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from hpcm_spectral.errors import ConfigError, first_line
 
@@ -18,6 +18,8 @@ TARGET = "_target_"
 Settings = TypeVar("Settings", bound=BaseModel)
 # One name or a list of them.
 Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+# Limit of an image's size, in millions of pixels.
+Megapixels = Annotated[int, Field(ge=1)]
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",
@@ -294,6 +296,8 @@ def _expectation(problem: Mapping[str, Any]) -> str:
     kind = problem["type"]
     if kind == "literal_error":
         return str(problem["ctx"]["expected"]).replace("'", "")
+    if kind == "greater_than_equal":
+        return f"at least {problem['ctx']['ge']}"
     if kind.startswith("is_instance"):
         return "a list" if problem["ctx"]["class"] == "Sequence" else ""
     return _EXPECTED.get(kind.split("_")[0], problem["msg"])

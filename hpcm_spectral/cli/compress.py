@@ -7,9 +7,10 @@ from omegaconf import DictConfig
 
 from hpcm_spectral.cli.coding import CodingSettings, code_files
 from hpcm_spectral.codec import Codec
-from hpcm_spectral.config import check_settings, plain
-from hpcm_spectral.data.decode import as_tensor, read_image
+from hpcm_spectral.config import Megapixels, check_settings, plain
+from hpcm_spectral.data.decode import as_tensor, read_head, read_image
 from hpcm_spectral.data.folder import list_images
+from hpcm_spectral.data.profiles import Profile, profile_notes
 from hpcm_spectral.evaluation.files import SUFFIX, write_hpcm
 from hpcm_spectral.evaluation.levels import check_level
 
@@ -18,6 +19,7 @@ class CompressSettings(CodingSettings):
     """The settings of ``conf/compress.yaml``."""
 
     level: int | None
+    max_megapixels: Megapixels
 
 
 def run_compression(cfg: DictConfig) -> None:
@@ -27,6 +29,7 @@ def run_compression(cfg: DictConfig) -> None:
         UserError: Something that the user can mend; other images are coded all the same.
     """
     settings = check_settings(CompressSettings, plain(cfg))
+    profiles: list[Profile] = []
 
     def prepare(codec: Codec) -> Callable[[Path, Path], tuple[int, bool]]:
         level = codec.middle_level if settings.level is None else settings.level
@@ -36,9 +39,15 @@ def run_compression(cfg: DictConfig) -> None:
         device = next(codec.parameters()).device
 
         def compress(source: Path, target: Path) -> tuple[int, bool]:
-            image = write_hpcm(codec, as_tensor(read_image(source))[None].to(device), target, level)
+            pixels = read_image(source, settings.max_megapixels)
+            profiles.append(read_head(source, settings.max_megapixels).profile)
+            image = write_hpcm(codec, as_tensor(pixels)[None].to(device), target, level)
             return image.height * image.width, True
 
         return compress
 
-    code_files(settings, list_images, SUFFIX, prepare)
+    try:
+        code_files(settings, list_images, SUFFIX, prepare)
+    finally:
+        for note in profile_notes(profiles):
+            print(f"images: {note}")

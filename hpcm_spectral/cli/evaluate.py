@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
 from hpcm_spectral.cli.outputs import FULL, folder_to_fill, output_folder
-from hpcm_spectral.config import Names, check_settings, plain
+from hpcm_spectral.config import Megapixels, Names, check_settings, plain
 from hpcm_spectral.errors import CodingError, ConfigError
 from hpcm_spectral.evaluation import EvaluationImages, PerImage, curve, find_images, table, write_results
 from hpcm_spectral.evaluation.levels import curve_levels
@@ -58,6 +58,7 @@ class EvaluationSettings(BaseModel):
     name: str | None
     device: Literal["cpu", "cuda"]
     on_error: Literal["skip", "raise"]
+    max_megapixels: Megapixels
     output: str
     allow: Names = []
 
@@ -72,7 +73,9 @@ def run_evaluation(cfg: DictConfig) -> None:
     check_device(settings.device)
     output = output_folder(settings.output, "an evaluation", [RESULTS, PER_IMAGE, FIGURE, BITSTREAMS, PROVENANCE])
     codecs = _codec_folders(settings.codec)
-    images = find_images(settings.images, Path(settings.datasets).expanduser(), settings.on_error)
+    images = find_images(
+        settings.images, Path(settings.datasets).expanduser(), settings.on_error, settings.max_megapixels
+    )
     # Each is read once before the first is measured, which can take hours.
     descriptions, levels = {}, {}
     wanted = [settings.levels] if isinstance(settings.levels, int) else settings.levels
@@ -89,6 +92,8 @@ def run_evaluation(cfg: DictConfig) -> None:
         )
     references_of = settings.reference_set or (images.named.name if images.named else "kodak")
     count = len(codecs)
+    for remark in images.notes:
+        log.info("images: %s", remark)
     log.info("%d codec%s, %d images of %s, on %s", count, _s(codecs), len(images.paths), images.title, settings.device)
     with folder_to_fill(output):
         scored = _score(codecs, levels, images, output, settings)

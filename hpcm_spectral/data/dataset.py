@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -12,9 +12,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hpcm_spectral.data.decode import as_tensor, read_image, read_size
+from hpcm_spectral.data.decode import MAX_MEGAPIXELS, as_tensor, check_image, read_head, read_image
+from hpcm_spectral.data.profiles import profile_notes
 from hpcm_spectral.errors import DataError
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
+from hpcm_spectral.names import printable
 
 SmallImages = Literal["reflect", "skip"]
 OnError = Literal["skip", "raise"]
@@ -65,6 +67,7 @@ class TrainingCrops(Dataset[Tensor]):
             to be damaged later, when it is decoded, the next one of the cycle takes its place; the warning
             then comes once per process. ``raise`` stops at the first unreadable file.
         cache_mb: MiB of decoded images that `preload` may keep in memory.
+        max_megapixels: Larger images, in millions of pixels, are unreadable.
 
     Attributes:
         paths: The files in use.
@@ -81,19 +84,21 @@ class TrainingCrops(Dataset[Tensor]):
         small_images: SmallImages = "reflect",
         on_error: OnError = "skip",
         cache_mb: int = 0,
+        max_megapixels: int = MAX_MEGAPIXELS,
     ) -> None:
         self.crop_size = crop_size
         self.seed = seed
         self.on_error = on_error
         self.cache_mb = cache_mb
-        readable = screen(paths, read_size, on_error)
-        large = [(path, size) for path, size in readable if min(size) >= crop_size]
+        self.max_megapixels = max_megapixels
+        readable = screen(paths, partial(read_head, max_megapixels=max_megapixels), on_error)
+        large = [(path, head) for path, head in readable if min(head.width, head.height) >= crop_size]
         kept = large if small_images == "skip" else readable
         self.paths = [path for path, _ in kept]
-        self._sizes = [size for _, size in kept]
+        self._sizes = [(head.width, head.height) for _, head in kept]
         self._cache: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
         self._damaged: set[int] = set()
-        notes = []
+        notes = profile_notes(head.profile for _, head in kept)
         if len(large) < len(readable):
             done = "skipped" if small_images == "skip" else "reflected"
             notes.append(f"{len(readable) - len(large)} smaller than {crop_size} {done}")
@@ -165,7 +170,7 @@ class TrainingCrops(Dataset[Tensor]):
         if index in self._damaged:
             return None
         try:
-            return read_image(self.paths[index])
+            return read_image(self.paths[index], self.max_megapixels)
         except DataError as error:
             if self.on_error == "raise":
                 raise
@@ -196,6 +201,7 @@ class ValidationImages(Dataset[Tensor]):
     Args:
         paths: Image files.
         on_error: ``skip`` leaves out undecodable files and names them in logged warnings; ``raise`` stops.
+        max_megapixels: Larger images, in millions of pixels, are undecodable.
 
     Attributes:
         paths: The decodable files.
@@ -207,9 +213,9 @@ class ValidationImages(Dataset[Tensor]):
             their file has vanished since.
     """
 
-    def __init__(self, paths: Sequence[Path], on_error: OnError = "skip") -> None:
-        # Only the size is kept: a validation set may be larger than memory.
-        readable = screen(paths, lambda path: read_image(path).shape[:2], on_error)
+    def __init__(self, paths: Sequence[Path], on_error: OnError = "skip", max_megapixels: int = MAX_MEGAPIXELS) -> None:
+        self.max_megapixels = max_megapixels
+        readable = screen(paths, partial(check_image, max_megapixels=max_megapixels), on_error)
         self.paths = [path for path, _ in readable]
         dropped = len(paths) - len(self.paths)
         if not self.paths:
@@ -218,22 +224,25 @@ class ValidationImages(Dataset[Tensor]):
                 "add images that Pillow can decode."
             )
         self.names = _names(self.paths)
-        skipped = f"; {dropped} unreadable skipped" if dropped else ""
-        small = sum(min(size) < MS_SSIM_MIN_SIDE for _, size in readable)
+        notes = profile_notes(head.profile for _, head in readable)
+        if dropped:
+            notes.append(f"{dropped} unreadable skipped")
+        small = sum(min(head.width, head.height) < MS_SSIM_MIN_SIDE for _, head in readable)
         self.have_ms_ssim = not small
-        said = f"; {small} with a side under {MS_SSIM_MIN_SIDE} pixels, so no MS-SSIM" if small else ""
-        logger.info("val: %d images%s%s", len(self.paths), skipped, said)
+        if small:
+            notes.append(f"{small} with a side under {MS_SSIM_MIN_SIDE} pixels, so no MS-SSIM")
+        logger.info("val: %s", "; ".join([f"{len(self.paths)} images", *notes]))
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Float[Tensor, "3 H W"]:
-        return as_tensor(read_image(self.paths[index]))
+        return as_tensor(read_image(self.paths[index], self.max_megapixels))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
     names = [path.name for path in paths]
-    if len(set(names)) == len(names):
-        return names
-    common = os.path.commonpath([path.absolute().parent for path in paths])
-    return [path.absolute().relative_to(common).as_posix() for path in paths]
+    if len(set(names)) < len(names):
+        common = os.path.commonpath([path.absolute().parent for path in paths])
+        names = [path.absolute().relative_to(common).as_posix() for path in paths]
+    return [printable(name) for name in names]

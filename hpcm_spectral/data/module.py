@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hpcm_spectral.data.dataset import OnError, SmallImages, TrainingCrops, ValidationImages
+from hpcm_spectral.data.decode import MAX_MEGAPIXELS
 from hpcm_spectral.data.loader import EpochSampler, TrainingLoader
 from hpcm_spectral.errors import DataError, SettingError
 
@@ -38,6 +39,7 @@ class ImageDataModule(LightningDataModule):
         small_images: ``reflect`` continues training images smaller than a crop by reflection, ``skip`` leaves them out.
         on_error: ``skip`` leaves out unreadable images with a logged warning, ``raise`` stops.
         cache_mb: MiB of decoded training images to keep in memory, 0 for none.
+        max_megapixels: Images of more millions of pixels are unreadable, as a small file may claim any size.
         pin_memory: Whether to load into page-locked memory, which speeds up copies to a GPU; without CUDA it
             has no effect.
 
@@ -64,10 +66,11 @@ class ImageDataModule(LightningDataModule):
         small_images: SmallImages = "reflect",
         on_error: OnError = "skip",
         cache_mb: int = 0,
+        max_megapixels: int = MAX_MEGAPIXELS,
         pin_memory: bool = True,
     ) -> None:
         super().__init__()
-        positive = {"batch_size": batch_size, "crop_size": crop_size}
+        positive = {"batch_size": batch_size, "crop_size": crop_size, "max_megapixels": max_megapixels}
         from_zero = {"num_workers": num_workers, "seed": seed, "cache_mb": cache_mb}
         for least, given in ((1, positive), (0, from_zero)):
             for name, value in given.items():
@@ -90,6 +93,7 @@ class ImageDataModule(LightningDataModule):
         self.small_images: SmallImages = small_images
         self.on_error: OnError = on_error
         self.cache_mb = cache_mb
+        self.max_megapixels = max_megapixels
         self.pin_memory = pin_memory
         self.val_names: list[str] = []
         self.have_ms_ssim = True
@@ -121,13 +125,19 @@ class ImageDataModule(LightningDataModule):
             DataError: Images are missing, or unreadable with ``on_error=raise``.
         """
         if self._val is None:
-            self._val = ValidationImages(self.val_files(), self.on_error)
+            self._val = ValidationImages(self.val_files(), self.on_error, self.max_megapixels)
             self.val_names = self._val.names
             self.have_ms_ssim = self._val.have_ms_ssim
         if self._train is None and stage in (None, "fit"):
             files = self.train_files()
             self._train = TrainingCrops(
-                files, self.crop_size, self.seed, self.small_images, self.on_error, self.cache_mb
+                files,
+                self.crop_size,
+                self.seed,
+                self.small_images,
+                self.on_error,
+                self.cache_mb,
+                self.max_megapixels,
             )
             _warn_of_shared(self._train.paths, self._val.paths)
             if self.cache_mb:

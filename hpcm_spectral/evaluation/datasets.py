@@ -3,12 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from hpcm_spectral.data import OnError, list_images, read_image
+from hpcm_spectral.data import OnError, check_image, list_images
 from hpcm_spectral.data.dataset import screen
+from hpcm_spectral.data.decode import MAX_MEGAPIXELS
+from hpcm_spectral.data.profiles import profile_notes
 from hpcm_spectral.errors import DataError
 from hpcm_spectral.names import printable
 
@@ -90,12 +93,16 @@ class EvaluationImages:
         paths: The files, sorted.
         skipped: How many images below the folder cannot be read, or not be scored.
         named: The set that they are, if they are one.
+        max_megapixels: What the largest may have, in millions of pixels.
+        notes: What was done to them, such as a conversion of colours.
     """
 
     folder: Path
     paths: tuple[Path, ...]
     skipped: int
     named: NamedSet | None
+    max_megapixels: int = MAX_MEGAPIXELS
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -113,13 +120,16 @@ class EvaluationImages:
         return printable(self.folder.resolve().name) if self.named is None else self.named.title
 
 
-def find_images(images: str, datasets: Path, on_error: OnError = "skip") -> EvaluationImages:
+def find_images(
+    images: str, datasets: Path, on_error: OnError = "skip", max_megapixels: int = MAX_MEGAPIXELS
+) -> EvaluationImages:
     """Find the images and decode each once, so that none fails in the middle of an evaluation.
 
     Args:
         images: ``kodak``, ``clic_pro_valid``, ``tecnick``, or a folder.
         datasets: Holds a folder of that name for each named set.
         on_error: ``skip`` leaves out undecodable files and names them in logged warnings; ``raise`` stops.
+        max_megapixels: Larger images, in millions of pixels, are undecodable.
 
     Raises:
         DataError: There is no such folder or no readable image in it, or it is not the named set.
@@ -140,10 +150,10 @@ def find_images(images: str, datasets: Path, on_error: OnError = "skip") -> Eval
             )
     files = list_images(folder)
     bar = tqdm(files, desc="reading", unit="image", disable=None, leave=False)
-    readable = screen(bar, lambda path: read_image(path).shape[:2], on_error)
+    readable = screen(bar, partial(check_image, max_megapixels=max_megapixels), on_error)
     if not readable:
         raise DataError(f"Evaluation needs at least one image, but none of the {len(files)} in {folder} is readable.")
-    paths, sizes = tuple(path for path, _ in readable), [size for _, size in readable]
+    paths, sizes = tuple(path for path, _ in readable), [(head.height, head.width) for _, head in readable]
     if named is not None and (difference := named.difference(sizes)):
         raise DataError(
             f"{folder} must hold {named.content}, but has {difference}; get them from {named.source}, or give the "
@@ -151,4 +161,5 @@ def find_images(images: str, datasets: Path, on_error: OnError = "skip") -> Eval
         )
     if named is None:
         named = next((known for known in NAMED_SETS.values() if known.recognises(paths, sizes)), None)
-    return EvaluationImages(folder, paths, len(files) - len(readable), named)
+    notes = tuple(profile_notes(head.profile for _, head in readable))
+    return EvaluationImages(folder, paths, len(files) - len(readable), named, max_megapixels, notes)

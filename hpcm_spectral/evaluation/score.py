@@ -11,6 +11,7 @@ import torch
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.data import as_tensor, read_image
+from hpcm_spectral.data.decode import MAX_MEGAPIXELS
 from hpcm_spectral.errors import UserError
 from hpcm_spectral.evaluation.datasets import EvaluationImages
 from hpcm_spectral.evaluation.files import SUFFIX, coding, read_hpcm, write_hpcm
@@ -78,18 +79,21 @@ def score_codec(
     files = [folder / name for name in target_names(images.relative, SUFFIX, whole=True)]
     for parent in {file.parent for file in files}:
         parent.mkdir(parents=True, exist_ok=True)
+    most = images.max_megapixels
     with contextlib.suppress(UserError, OSError):  # which come again
-        score_image(codec, images.paths[0], files[0], images.names[0], level)
+        score_image(codec, images.paths[0], files[0], images.names[0], level, most)
     for path, file, name in zip(images.paths, files, images.names, strict=True):
         try:
-            scored: ImageScore | UserError | OSError = score_image(codec, path, file, name, level)
+            scored: ImageScore | UserError | OSError = score_image(codec, path, file, name, level, most)
         except (UserError, OSError) as error:
             file.unlink(missing_ok=True)
             scored = error
         on_image(scored)
 
 
-def score_image(codec: Codec, image: Path, file: Path, name: str, level: int = 0) -> ImageScore:
+def score_image(
+    codec: Codec, image: Path, file: Path, name: str, level: int = 0, max_megapixels: int = MAX_MEGAPIXELS
+) -> ImageScore:
     """Code one image and measure it; nothing but the file passes from the encoder to the decoder.
 
     Raises:
@@ -98,12 +102,12 @@ def score_image(codec: Codec, image: Path, file: Path, name: str, level: int = 0
         OSError: Its file cannot be written.
     """
     with coding(file):  # names image and codec
-        return _score(codec, image, file, name, level)
+        return _score(codec, image, file, name, level, max_megapixels)
 
 
-def _score(codec: Codec, image: Path, file: Path, name: str, level: int) -> ImageScore:
+def _score(codec: Codec, image: Path, file: Path, name: str, level: int, max_megapixels: int) -> ImageScore:
     device = next(codec.parameters()).device
-    original = as_tensor(read_image(image)).unsqueeze(0)
+    original = as_tensor(read_image(image, max_megapixels)).unsqueeze(0)
     x = original.to(device)
     # The arithmetic of coding; also warms up what is chosen per image size, such as the kernels of convolutions.
     with torch.inference_mode(), reproducible(device):

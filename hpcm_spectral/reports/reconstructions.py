@@ -1,6 +1,7 @@
 """Validation photographs beside what phase 1 shows of them and what the codec makes of them."""
 
 import itertools
+import sys
 
 import numpy as np
 import torch
@@ -59,7 +60,8 @@ def read_pair(sample: Sample) -> tuple[Picture, Picture]:
     Raises:
         DataError: An image is missing or damaged, or their sizes differ.
     """
-    original, decoded = (as_tensor(read_image(path)) for path in (sample.original, sample.decoded))
+    # The run wrote them, of any size that its settings allow.
+    original, decoded = (as_tensor(read_image(path, sys.maxsize)) for path in (sample.original, sample.decoded))
     if original.shape != decoded.shape:
         sizes = [f"{width}x{height}" for _, height, width in (original.shape, decoded.shape)]
         raise DataError(

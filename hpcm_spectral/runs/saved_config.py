@@ -24,6 +24,7 @@ FREE = (
     "data.cache_mb",
     "data.pin_memory",
     "data.on_error",
+    "data.max_megapixels",
 )
 # Settings that had another name before runs kept a phases.json.
 RENAMED = ((r"optimizer\.(milestones|factors)", r"\1lr_scheduler.\2"), (r"logger\.(\w+)", r"\1logger.wandb.\2"))

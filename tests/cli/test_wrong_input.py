@@ -15,6 +15,7 @@ WRONG_VALUES = {
     "data.crop_size=300": "data.crop_size must be a positive multiple of 256, got 300; choose 256 or 512.",
     "data.samples_per_epoch=0": "data.samples_per_epoch must be at least batch_size (1), got 0",
     "data.small_images=stretch": "data.small_images must be reflect or skip, got 'stretch'.",
+    "data.max_megapixels=0": "data.max_megapixels must be at least 1, got 0; raise it.",
     "data.num_workers=-1": "data.num_workers must be at least 0, got -1; raise it.",
     "schedule.tau_init=1.5": "schedule.tau_init must not exceed tau_final (1.0), got 1.5; the band only opens.",
     "schedule.tau_init=0": "schedule.tau_init must lie above 0 and at most at 2, got 0.",

@@ -1,3 +1,7 @@
+import os
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +9,7 @@ import pytest
 from PIL import Image
 
 from hpcm_spectral.data import as_tensor, read_image, read_size
+from hpcm_spectral.data.decode import MAX_MEGAPIXELS
 from hpcm_spectral.errors import DataError
 
 
@@ -42,24 +47,6 @@ def test_16_bit_grey_is_scaled_not_clipped(tmp_path: Path, name: str) -> None:
 def test_big_endian_16_bit_grey_keeps_its_byte_order(tmp_path: Path) -> None:
     image = Image.frombytes("I;16B", (2, 1), bytes([0x01, 0x01, 0xFF, 0xFF]))
     assert read_image(saved(tmp_path, image, "a.tif"))[0, :, 0].tolist() == [1, 255]
-
-
-def test_32_bit_grey_beyond_16_bits_is_white(tmp_path: Path) -> None:
-    pixels = np.array([[-5, 65535, 1 << 30]], dtype=np.int32)
-    assert read_image(saved(tmp_path, Image.fromarray(pixels), "a.tif"))[0, :, 0].tolist() == [0, 255, 255]
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"), [([0.0, 0.5, 1.0], [0, 128, 255]), ([-1.0, 100.4, 300.0], [0, 100, 255])]
-)
-def test_float_grey_spans_one_or_255(tmp_path: Path, values: list[float], expected: list[int]) -> None:
-    image = Image.fromarray(np.array([values], dtype=np.float32))
-    assert read_image(saved(tmp_path, image, "a.tif"))[0, :, 0].tolist() == expected
-
-
-def test_float_grey_with_nan_reads(tmp_path: Path) -> None:
-    image = Image.fromarray(np.array([[np.nan, 1.0]], dtype=np.float32))
-    assert read_image(saved(tmp_path, image, "a.tif"))[0, :, 0].tolist() == [0, 255]
 
 
 def test_palette_with_transparency_is_laid_over_white(tmp_path: Path) -> None:
@@ -105,10 +92,41 @@ def test_exif_orientation_is_applied(tmp_path: Path, name: str, dtype: type) -> 
     assert sorted(read_size(path)) == [2, 3]
 
 
-def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.webp", "a.mpo", "a.jpg"])
+def test_exif_orientation_of_lossy_formats_and_the_first_picture_of_mpo(tmp_path: Path, name: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGB", (64, 32))
+    image.paste((255, 255, 255), (0, 0, 16, 16))
+    options = {"save_all": True, "append_images": [Image.new("RGB", (128, 128))]} if name.endswith("mpo") else {}
+    read = read_image(saved(tmp_path, image, name, exif=exif, **options))
+    assert read.shape == (64, 32, 3)
+    assert read[4, 4].max() < 40
+    assert read[4, -4].min() > 215
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp"])
+def test_first_frame_of_an_animation(tmp_path: Path, name: str) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
-    path = saved(tmp_path, frames[0], "a.gif", save_all=True, append_images=frames[1:])
+    options = {"lossless": True} if name.endswith("webp") else {}
+    path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:], **options)
     assert read_image(path)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_the_largest_of_an_icons_pictures(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    pixels[:, :, 3] = 255
+    path = saved(tmp_path, Image.fromarray(pixels), "a.ico", sizes=[(16, 16), (64, 64)])
+    assert np.array_equal(read_image(path), pixels[:, :, :3])
+    assert read_size(path) == (64, 64)
+
+
+def test_the_transparent_grey_of_a_png_of_4_bits() -> None:
+    read = read_image(Path(__file__).parent / "specimens" / "tbbn1g04.png")[:, :, 0]
+    with Image.open(Path(__file__).parent / "specimens" / "tbbn1g04.png") as image:
+        stored = np.asarray(image)
+    assert (stored == 7 * 17).any()
+    assert np.array_equal(read, np.where(stored == 7 * 17, 255, stored))
 
 
 def test_broken_exif_reads_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
@@ -132,6 +150,59 @@ def test_missing_file_and_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "note.png").write_text("no image")
     with pytest.raises(DataError, match=r"note\.png .*does not recognise"):
         read_size(tmp_path / "note.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", "empty"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "pip install pillow-heif"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "pip install pillow-heif"),
+        (b"II*\0\x08\0\0\0", "TIFF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(%stdout) (w) file\n", "EPS"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not recognise"),
+    ],
+)
+def test_what_is_not_read_is_named(tmp_path: Path, content: bytes, named: str) -> None:
+    (tmp_path / "a.png").write_bytes(content)  # whatever the name says
+    for read in (read_image, read_size):
+        with pytest.raises(DataError, match=rf"a\.png .*{named}"):
+            read(tmp_path / "a.png")
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png"):
+        read_image(tmp_path / "a.png")
+
+
+def test_the_limit_of_pixels_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, Image.new("1", (1001, 1000)))
+    assert read_image(path, max_megapixels=2).shape == (1000, 1001, 3)
+    for read in (read_image, read_size):
+        with pytest.raises(DataError, match=r"a\.png .*max_megapixels"):
+            read(path, max_megapixels=1)
+    # Beyond what Pillow allows by itself, whose own limit stays as it was.
+    assert 2 * Image.MAX_IMAGE_PIXELS > MAX_MEGAPIXELS * 10**6
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert read_image(path, max_megapixels=MAX_MEGAPIXELS + 1).shape == (1000, 1001, 3)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+    for name in ("a.tif", "a.bmp", "a.jpg", "a.gif"):
+        with pytest.raises(DataError, match="max_megapixels"):
+            read_image(saved(tmp_path, Image.new("L", (1001, 1000)), name), max_megapixels=1)
+
+
+def test_a_tiny_file_that_claims_to_be_huge_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.new("L", (1, 1)))
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", 60_000, 60_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"a\.png .*max_megapixels"):
+        read_image(path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 def test_decompression_bomb_is_refused_but_a_large_photo_is_not(

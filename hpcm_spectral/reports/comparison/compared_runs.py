@@ -30,7 +30,14 @@ MEASURES = LOSS, BPP, PSNR, MS_SSIM = "loss", "bpp_loss", "psnr", "ms_ssim_db"
 OFF = "off"
 # What says where a run writes and how it is watched, not what it trains.
 IGNORED_GROUPS = ("hydra", "paths", "logger", "resume", "sweep", "diagnostics")
-IGNORED_KEYS = ("seed", "data.num_workers", "data.cache_mb", "data.pin_memory", "trainer.log_every_n_steps")
+IGNORED_KEYS = (
+    "seed",
+    "data.num_workers",
+    "data.cache_mb",
+    "data.max_megapixels",
+    "data.pin_memory",
+    "trainer.log_every_n_steps",
+)
 MAX_LENGTH = 44
 
 
