@@ -159,10 +159,11 @@ def _stopping(process: "subprocess.Popen[str]") -> Iterator[None]:
     try:
         yield
     except BaseException:
-        # At a terminal Ctrl-C has reached it already.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=1)
-        process.send_signal(signal.SIGINT)
+        # At a terminal Ctrl-C has reached it already; what runs in the background may ignore that.
+        for seconds, number in ((1, signal.SIGINT), (5, signal.SIGTERM)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=seconds)
+            process.send_signal(number)
         try:
             process.communicate(timeout=PATIENCE_S)
         finally:  # out of patience, or told to stop once more
