@@ -60,6 +60,7 @@ class ComparedRun:
         seconds: Of training and validation so far; None if unknown.
         sessions: How often it was started; 0 if unknown.
         machine: Processor and GPUs; None if unknown.
+        complete: Whether it was stopped by its limit of steps, which is an end as that of the epochs.
     """
 
     path: Path
@@ -75,11 +76,12 @@ class ComparedRun:
     seconds: float | None
     sessions: int
     machine: str | None
+    complete: bool = False
 
     @property
     def finished(self) -> bool:
         """Whether it trained to its end, so that its final figures are final."""
-        return self.state == "finished"
+        return self.state == "finished" or self.complete
 
     def validation(self, measure: str) -> pd.Series:
         """A measure of the validations that have it, by epoch."""
@@ -154,6 +156,7 @@ def _read(path: Path) -> ComparedRun | str:
         seconds=_number(summary.get("seconds")) or None,
         sessions=sessions,
         machine=machine,
+        complete=bool(summary.get("complete")),
     )
 
 
