@@ -3,7 +3,7 @@
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +20,6 @@ from hpcm_spectral.data.unreadable import UnreadableError
 from hpcm_spectral.data.values import colours_to_8_bits, grey_to_8_bits, is_wide, other_bytes
 from hpcm_spectral.errors import DataError
 from hpcm_spectral.names import printable
-
-with suppress(ImportError):  # iPhones' pictures, where the plug-in is installed
-    from pillow_heif import register_heif_opener
-
-    register_heif_opener()
 
 # In millions of pixels; what Pillow itself allows.
 MAX_MEGAPIXELS = 178

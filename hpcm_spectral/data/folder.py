@@ -27,7 +27,7 @@ _OWN_FOLDERS = frozenset({"samples", "wandb"})
 
 logger = logging.getLogger(__name__)
 
-if find_spec("pillow_heif"):
+if find_spec("pillow_heif"):  # iPhones' pictures, where the plug-in is installed
     __import__("pillow_heif").register_heif_opener()
 
 

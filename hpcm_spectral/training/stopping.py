@@ -85,6 +85,7 @@ class Stopping(Checkpoint):
             TrainingStopped: It was to end.
         """
         if self._is_asked(trainer) and trainer.current_epoch > 0:
+            self.kept = True  # by the checkpoint of the epoch before
             raise TrainingStopped
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
