@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import re
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
         # Lightning turns an interrupt from the keyboard into an exit of its own.
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             state = "interrupted"
-            log.info("interrupted; go on from the last full epoch with resume=%s", folder)
+            log.info("interrupted; go on from the last full epoch with %s", shlex.quote(f"resume={folder}"))
             raise KeyboardInterrupt from None
         state, reason = "failed", f"{type(error).__name__}: {error}"
         with contextlib.suppress(UserError, OSError):  # the error that is under way says more

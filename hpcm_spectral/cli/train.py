@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from hpcm_spectral.build import Run, build_run
 from hpcm_spectral.cli.entry import config_folder
@@ -19,7 +19,7 @@ from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.models.exported import DESCRIPTION
 from hpcm_spectral.models.init_from import initialise
 from hpcm_spectral.models.sources import read_source
-from hpcm_spectral.runs.folder import CONFIG, LOCK, TRAIN_LOG, checkpoint_to_resume, hold
+from hpcm_spectral.runs.folder import AUTO, CONFIG, LOCK, TRAIN_LOG, checkpoint_to_resume, hold, hold_new
 from hpcm_spectral.runs.phases import read_phases
 from hpcm_spectral.runs.provenance import write_provenance
 from hpcm_spectral.runs.saved_config import check_same_run, write_config
@@ -46,21 +46,28 @@ def train_codec(cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode is RunMode.MULTIRUN:
-        if any(word.startswith("hydra.run.dir=") for word in hydra.overrides.hydra):
-            raise ConfigError("hydra.run.dir must be left out of a sweep, got one; its folder is hydra.sweep.dir.")
-        return run_job(cfg, folder, hydra.job.num, train_into)
+        return run_job(cfg, Path(hydra.runtime.cwd, hydra.sweep.dir), folder, hydra.job.num, train_into)
     if not _is_main_process():
-        train_into(cfg, folder, plain(cfg).get("resume"))
+        train_into(cfg, folder, cfg.get("resume"))
         return None
-    with hold(folder):
+    resume = cfg.get("resume")
+    # Runs that start within a second have the same date.
+    dated = resume in (None, AUTO) and "${now:" in OmegaConf.to_yaml(hydra.run)
+    with (hold_new if dated else hold)(folder) as place:
+        if place != folder:
+            folder = place
+            with read_write(hydra):  # type: ignore[arg-type]
+                # Lightning names it to further processes.
+                hydra.run.dir = hydra.runtime.output_dir = str(folder)
         try:
-            train_into(cfg, folder, plain(cfg).get("resume"))
+            train_into(cfg, folder, resume)
         finally:
             # Hydra made the folder of a run that was refused; while it is held, nobody else has begun there.
             if not (folder / CONFIG).exists():
                 with contextlib.suppress(OSError):
                     (folder / LOCK).unlink(missing_ok=True)
-                    folder.rmdir()
+                    for made in (folder, *(folder.parents[:2] if dated else ())):
+                        made.rmdir()
     return None
 
 
