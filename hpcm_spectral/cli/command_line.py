@@ -1,6 +1,7 @@
 """A program's command line: Hydra's flags apart from all other words, which are overrides, and paths for some."""
 
 import argparse
+import contextlib
 import difflib
 import logging
 import re
@@ -14,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hpcm_spectral.errors import ConfigError
@@ -115,6 +116,13 @@ class CommandLine:
         places = ",".join(map(quoted, self.search_path()))
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return compose(config_name, [*words, f"{SEARCH_PATH}=[{places}]"], return_hydra_config=True)
+
+    def resumed(self) -> str:
+        """What ``resume`` is set to; empty if it is not."""
+        value = value_of(self.overrides(), "resume")
+        with contextlib.suppress(OmegaConfBaseException):  # an unknown variable of the environment, which Hydra names
+            value = OmegaConf.create({"value": value}).value if isinstance(value, str) else value
+        return "" if value is None else str(value)
 
     def fits(self, config_name: str, words: Sequence[str]) -> bool:
         """Whether a config can be composed with ``words`` alone as overrides."""

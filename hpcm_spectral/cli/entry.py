@@ -103,7 +103,7 @@ def _prepare_training(line: CommandLine) -> None:
     line.quote_values()
     config_name = line.flags.config_name or "train"
     if not line.flags.multirun:
-        line.words = with_saved_overrides(line.words, partial(line.fits, config_name))
+        line.words = with_saved_overrides(line.words, line.resumed(), partial(line.fits, config_name))
     overrides = line.overrides()
     mode, name, experiment = (value_of(overrides, key) for key in ("hydra.mode", "sweep.name", "experiment"))
     if experiment is not None:

@@ -1,6 +1,5 @@
 """The config of a run and the overrides that made it, kept in its folder for those who continue or compare it."""
 
-import contextlib
 import json
 import logging
 import re
@@ -8,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from hpcm_spectral.errors import CheckpointError, ConfigError, UserError
 from hpcm_spectral.files import write_text
@@ -63,23 +60,22 @@ def read_config(
         }
 
 
-def with_saved_overrides(arguments: list[str], fits: Callable[[list[str]], bool] = lambda words: True) -> list[str]:
-    """Command-line arguments, before them the overrides of the run that ``resume=PATH`` continues.
+def with_saved_overrides(
+    arguments: list[str], resume: str, fits: Callable[[list[str]], bool] = lambda words: True
+) -> list[str]:
+    """Command-line arguments, before them the overrides of the run that they continue.
 
     What is given anew replaces what was saved; another option of a group replaces the group's settings, too. Settings
     that do not fit what was given anew are left out, and named.
 
     Args:
         arguments: Overrides as Hydra reads them.
+        resume: What they set ``resume`` to.
         fits: Whether the config takes all of these overrides.
-
-    Raises:
-        OverrideParseException: ``resume`` is no override.
     """
     given = {_key(argument) for argument in arguments}
-    resume = _resumed(arguments) or AUTO
     folder = Path(run_folder_for(resume, ""))
-    if resume == AUTO or not (folder / OVERRIDES).is_file():
+    if resume in (AUTO, "") or not (folder / OVERRIDES).is_file():
         return arguments
     lines = (folder / OVERRIDES).read_text(encoding="utf-8").splitlines()
     if not (folder / PHASES).exists():
@@ -100,16 +96,6 @@ def with_saved_overrides(arguments: list[str], fits: Callable[[list[str]], bool]
         log.info("left out, as it no longer fits: %s", " ".join(line for line in kept if line not in fitting))
         kept = [line for line in kept if line in fitting]
     return kept + mode + arguments
-
-
-def _resumed(arguments: Sequence[str]) -> str | None:
-    """What ``resume`` is set to, as text; None if it is not."""
-    words = [argument for argument in arguments if _key(argument) == "resume"]
-    given = OverridesParser.create().parse_overrides(words)
-    value = given[-1].value() if given else None
-    with contextlib.suppress(OmegaConfBaseException):  # an unknown variable of the environment, which Hydra will name
-        value = OmegaConf.create({"value": value}).value if isinstance(value, str) else value
-    return None if value in (None, "") else str(value)
 
 
 def _key(override: str) -> str:
