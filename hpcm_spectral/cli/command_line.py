@@ -1,19 +1,22 @@
 """A program's command line: Hydra's flags apart from all other words, which are overrides, and paths for some."""
 
 import argparse
+import contextlib
 import difflib
 import logging
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
-from omegaconf import DictConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from hpcm_spectral.errors import ConfigError
 
@@ -37,8 +40,18 @@ class CommandLine:
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "CommandLine":
-        """Split arguments by Hydra's own parser; flags may stand between other words, which Hydra refuses."""
-        flags = get_args_parser().parse_intermixed_args(arguments)
+        """Split arguments by Hydra's own parser; flags may stand between other words, which Hydra refuses.
+
+        Raises:
+            ConfigError: A flag is unknown, does not fit another, or does not work here.
+        """
+        parser = get_args_parser()
+        parser.error = _refuse  # type: ignore[method-assign]
+        # --info may stand without a value, and would take the override after it for one.
+        followed = zip(arguments, [*arguments[1:], ""], strict=False)
+        given = ["--info=all" if a in ("--info", "-i") and "=" in after else a for a, after in followed]
+        flags = parser.parse_intermixed_args(given)
+        _check_flags(flags)
         return cls(flags, list(flags.overrides))
 
     def arguments(self) -> list[str]:
@@ -56,6 +69,10 @@ class CommandLine:
             OverrideParseException: One is no override.
         """
         return OverridesParser.create().parse_overrides(self.words)
+
+    def quote_values(self) -> None:
+        """Have values that Hydra cannot read taken as they stand, such as paths with an = or an accent."""
+        self.words = [_with_readable_value(word) for word in self.words]
 
     def search_path(self) -> list[str]:
         """Where else configs are looked for than in the project's own: places as ``hydra.searchpath`` names them."""
@@ -100,6 +117,58 @@ class CommandLine:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return compose(config_name, [*words, f"{SEARCH_PATH}=[{places}]"], return_hydra_config=True)
 
+    def resumed(self) -> str:
+        """What ``resume`` is set to; empty if it is not."""
+        value = value_of(self.overrides(), "resume")
+        with contextlib.suppress(OmegaConfBaseException):  # an unknown variable of the environment, which Hydra names
+            value = OmegaConf.create({"value": value}).value if isinstance(value, str) else value
+        return "" if value is None else str(value)
+
+    def fits(self, config_name: str, words: Sequence[str]) -> bool:
+        """Whether a config can be composed with ``words`` alone as overrides."""
+        try:
+            self.compose(config_name, words)
+        except (HydraException, OmegaConfBaseException, ValueError):
+            return False
+        return True
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"The flags must be Hydra's: {message}; --hydra-help lists them.")
+
+
+def _check_flags(flags: argparse.Namespace) -> None:
+    """Refuse what Hydra answers with a traceback, or does not answer at all."""
+    if flags.experimental_rerun is not None:
+        raise ConfigError(
+            "--experimental-rerun does not work here; resume=RUN goes on with a run, and provenance.json in its folder "
+            "holds the command that starts it anew."
+        )
+    if flags.config_path is not None:
+        raise ConfigError(
+            "--config-path does not work here, as the programs need their own configs; --config-dir DIR adds yours, "
+            "which come first."
+        )
+    if flags.config_dir is not None and not Path(flags.config_dir).is_dir():
+        raise ConfigError(f"--config-dir must name a folder, but there is none at {flags.config_dir}; check the path.")
+    if flags.help or flags.hydra_help:
+        return
+    kinds = ("run", "multirun", "cfg", "info", "shell_completion")
+    given = [f"--{kind.replace('_', '-')}" for kind in kinds if getattr(flags, kind)]
+    if len(given) > 1:
+        raise ConfigError(
+            f"Only one of --run, --multirun, --cfg, --info and --shell-completion can be asked for, got "
+            f"{' and '.join(given)}; leave one out."
+        )
+    verbs = [word for word in flags.overrides if re.fullmatch("(install|uninstall|query)=(bash|fish|zsh)", word)]
+    if flags.shell_completion and len(verbs) != 1:
+        raise ConfigError("--shell-completion must be told what to do; write install=bash, or fish or zsh for bash.")
+    for name in ("package", "resolve"):
+        if getattr(flags, name) and flags.cfg is None:
+            raise ConfigError(f"--{name} says what --cfg shows, but there is no --cfg; add --cfg job.")
+    if flags.cfg == "hydra" and flags.resolve:
+        raise ConfigError("--resolve needs the whole config, got --cfg hydra; write --cfg all --resolve.")
+
 
 def value_of(overrides: Sequence[Override], key: str) -> Any:
     """What a setting or group is set to at last; None if it is not, or swept."""
@@ -131,16 +200,15 @@ def as_overrides(words: Sequence[str], names: Sequence[str], settings: Collectio
 
 
 def as_list_override(words: Sequence[str], name: str, settings: Collection[str]) -> list[str]:
-    """Words of a command line with any number of paths turned into one override of ``name``, and values with = quoted.
+    """Words of a command line with any number of paths turned into one override of ``name``.
 
-    >>> as_list_override(["runs/a", "runs/b c", "baseline=phase1=off"], "runs", ["runs", "baseline"])
-    ["runs=['runs/a','runs/b c']", "baseline='phase1=off'"]
+    >>> as_list_override(["runs/a", "runs/b c", "smoothing=5"], "runs", ["runs", "smoothing"])
+    ["runs=['runs/a','runs/b c']", 'smoothing=5']
 
     Raises:
         ConfigError: The setting is given by name besides.
     """
     paths, rest = _paths_and_rest(words, settings)
-    rest = [_with_quoted_value(word, settings) for word in rest]
     if not paths:
         return rest
     if any(word.startswith(f"{name}=") for word in rest):
@@ -158,10 +226,20 @@ def quoted(text: str) -> str:
     return QuotedString(re.sub(r"(\\*)(\$\{)", r"\1\1\\\2", text), Quote.single).with_quotes()
 
 
-def _with_quoted_value(argument: str, settings: Collection[str]) -> str:
-    """An override as it is, or with its value quoted where that, unquoted, holds what Hydra takes for a second one."""
-    key, _, value = argument.partition("=")
-    return f"{key}={quoted(value)}" if key in settings and "=" in value and value[0] not in "'\"[" else argument
+def _with_readable_value(word: str) -> str:
+    """An override as it is, or with its value quoted where Hydra cannot read it, or would read a file's name as a list.
+
+    >>> [_with_readable_value(word) for word in ("resume=runs/seed=1", "seed=1,2", "~phase1", "callbacks=[a")]
+    ["resume='runs/seed=1'", 'seed=1,2', '~phase1', 'callbacks=[a']
+    """
+    key, _, value = word.partition("=")
+    if not value or value[0] in "'\"[{" or "${" in value:
+        return word
+    try:
+        fine = not (OverridesParser.create().parse_override(word).is_sweep_override() and Path(value).exists())
+    except HydraException:
+        fine = False
+    return word if fine else f"{key}={quoted(value)}"
 
 
 def _paths_and_rest(words: Sequence[str], settings: Collection[str]) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NoReturn
@@ -104,18 +105,22 @@ def _prepare_training(line: CommandLine) -> None:
             raise ConfigError(f"{name} in the environment must number this process, got {os.environ[name]}; unset it.")
     refuse_missing(line.words)
     line.add_conf_beside()
+    line.quote_values()
+    config_name = line.flags.config_name or "train"
     if not line.flags.multirun:
-        line.words = with_saved_overrides(line.words)
+        line.words = with_saved_overrides(line.words, line.resumed(), partial(line.fits, config_name))
     overrides = line.overrides()
     mode, name, experiment = (value_of(overrides, key) for key in ("hydra.mode", "sweep.name", "experiment"))
     if experiment is not None:
         try:
-            config = line.compose("train", [f"experiment={experiment}"])
+            config = line.compose(config_name, [f"experiment={experiment}"])
         except (HydraException, OmegaConfBaseException, ValueError):
             return  # Hydra itself will say what is wrong
         mode = mode or (config.hydra.mode and config.hydra.mode.name)
         name = name or config.sweep.name
     if line.flags.multirun or mode == "MULTIRUN":
+        if any(override.key_or_group == "hydra.run.dir" for override in overrides):
+            raise ConfigError("hydra.run.dir must be left out of a sweep, got one; its folder is hydra.sweep.dir.")
         line.words += sweep_names(overrides, named=name is not None)
 
 
@@ -136,16 +141,26 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
             function = resolve_name(f"hpcm_spectral.cli.{program}")
             _quieten_lightning()
             return function(cfg)
-        except (UserError, OSError) as error:
+        except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
             # Leaving here keeps Hydra from printing its own report; in a sweep the other jobs must go on.
             if wants_traceback or HydraConfig.get().mode is RunMode.MULTIRUN:
                 raise
-            _stop(error)
+            _stop(in_one_sentence(error))
 
-    line = CommandLine.parse(sys.argv[1:])
+    def in_one_sentence(error: Exception) -> UserError | OSError:
+        # Some of Hydra's are errors of the system's kind, too.
+        hydras = isinstance(error, HydraException | OmegaConfBaseException)
+        return ConfigError(describe(error, line, config_name)) if hydras else error  # type: ignore[return-value]
+
     try:
-        prepare(line)
-        _refuse_empty_groups(line)
+        line = CommandLine.parse(sys.argv[1:])
+        config_name = line.flags.config_name or config_name
+        if line.flags.hydra_help:
+            line.words = []  # Hydra holds them against its own config alone
+        elif not line.flags.shell_completion:
+            prepare(line)
+            line.quote_values()
+            _refuse_empty_groups(line)
         # Where Lightning starts further processes, it is with these.
         sys.argv[1:] = line.arguments()
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
@@ -155,9 +170,7 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
     except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
-        if isinstance(error, HydraException | OmegaConfBaseException):  # some are errors of the system's kind, too
-            error = ConfigError(describe(error, line, config_name))
-        _stop(error)
+        _stop(in_one_sentence(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -7,16 +7,18 @@ say it in words only.
 import contextlib
 import difflib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hpcm_spectral.cli.command_line import CommandLine
-from hpcm_spectral.errors import first_line
+from hpcm_spectral.errors import first_line, one_line
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -30,15 +32,23 @@ def describe(error: Exception, line: CommandLine, config_name: str) -> str:
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        options = error.options or ()
+        # Of a list of options Hydra names none.
+        options = error.options or sorted(path.stem for path in _files(line, group))
         close = difflib.get_close_matches(option, options, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
-        return f"{group or 'config'} must be one of {', '.join(options) or 'the known files'}, got {option}{hint}"
+        name = group or "--config-name"
+        return f"{name} must be one of {', '.join(options) or 'the known files'}, got {option}{hint}"
     if isinstance(error, HydraException) and (found := _Overrides(line, config_name).first_problem()):
         return found
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     key = cause.full_key if isinstance(cause, OmegaConfBaseException) else None
-    return f"{key} cannot be used: {first_line(cause)}." if key else f"{first_line(cause)}."
+    # Hydra breaks its lines within a sentence, OmegaConf adds others below.
+    text = first_line(cause) if key or not isinstance(cause, HydraException) else one_line(cause).split(". ")[0]
+    return f"{key} cannot be used: {text}." if key else f"{text}."
+
+
+def _files(line: CommandLine, group: str) -> list[Path]:
+    return [path for folder in line.folders() for path in sorted((folder / group).glob("*.yaml"))]
 
 
 class _Overrides:
@@ -78,8 +88,8 @@ class _Overrides:
             there = key in self.groups or (self._value(key) is not None and value in (None, self._value(key)))
             return None if there else f"{key} cannot be deleted, got it with a ~; set it to another value."
         if override.is_add():
-            if key in self.groups:
-                return f"{key} must be chosen once, got several; separate values by commas only with --multirun."
+            if override.get_key_element().removeprefix("+") in self.groups:
+                return f"{key} is a group that has its place already, got it with a +; leave out the +."
             twice = self._value(key) is not None and not isinstance(value, dict | list)
             return f"{key} is a setting already, got it with a +; leave out the +." if twice else None
         if override.is_force_add() or key in self.known or key in self.groups:
@@ -91,16 +101,28 @@ class _Overrides:
         if inner == "_target_":
             return f"{key} is not a setting while {group} is off; add it with +{key}=VALUE."
         if not any(name.startswith(f"{group}.") for name in self.known):
-            options = (path for folder in self.line.folders() for path in sorted((folder / group).glob("*.yaml")))
-            for path in options:
+            for path in _files(self.line, group):
                 if inner.split(".")[0] in OmegaConf.load(path):
                     return f"{key} is not a setting while {group} is off; choose {group}={path.stem}."
+        if inner and "." not in inner and self._takes(group, inner):
+            return f"{key} is an option of {group}'s class that is not set here; add it with +{key}=VALUE."
         own = [name for name in self.known if not name.startswith("hydra.")]
         close = difflib.get_close_matches(key, own, n=1, cutoff=0.6)
         hint = (
             f"did you mean {close[0]}?" if close else "--cfg job shows them all; +key=value adds an option of a class."
         )
         return f"{key} is not a setting; {hint}"
+
+    def _takes(self, group: str, name: str) -> bool:
+        """Whether the class that a group names has an argument of this name."""
+        target = self._value(f"{group}._target_")
+        if target is None:
+            return False
+        from hpcm_spectral.config import constructor_parameters  # with torch, which Hydra's flags must not wait for
+
+        with contextlib.suppress(Exception):  # whatever keeps it from being imported is told once the config fits
+            return name in constructor_parameters(get_object(target))[0]
+        return False
 
 
 def _keys(node: dict[str, Any], prefix: str = "") -> Iterator[str]:

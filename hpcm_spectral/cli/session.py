@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import re
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             state = "interrupted"
             place = f"step {run.trainer.global_step}" if run.stopping.kept else "the last checkpoint"
-            log.info("interrupted; go on from %s with resume=%s", place, folder)
+            log.info("interrupted; go on from %s with %s", place, _resume(folder))
             raise run.stopping.interruption() from None
         state, reason = "failed", f"{type(error).__name__}: {error}"
         with contextlib.suppress(Exception):  # the error that is under way says more
@@ -76,6 +77,11 @@ def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
                 # Another job of a sweep, in the same process, must get a W&B run of its own.
                 logger.experiment.finish(exit_code=0 if reason is None else 1)
     return figures
+
+
+def _resume(folder: Path) -> str:
+    """What goes on with a run, to be pasted."""
+    return shlex.quote(f"resume={folder}")
 
 
 def _diagnosed(run: Run) -> dict[str, float]:
@@ -174,7 +180,7 @@ def draw(run: Run, folder: Path, summary: dict[str, Any]) -> list[Path]:
         write_samples(exported, run.data.val_dataloader(), run.data.val_names, folder)
         pictures = write_run_figures(folder)
     except Exception as error:
-        log.warning("no pictures: %s; resume=%s draws them", first_line(error), folder)
+        log.warning("no pictures: %s; %s draws them", first_line(error), _resume(folder))
         log.debug("", exc_info=True)
         return []
     summary["pictures"] = True
@@ -191,7 +197,7 @@ def _conclude(folder: Path, figures: dict[str, Any], pictures: list[Path]) -> No
         log.info("stopped early: %s", figures["stopped"])
     if figures["state"] == "stopped":
         raising = " and a larger trainer.max_steps" if figures.get("complete") else ""
-        log.info("go on from this step with resume=%s%s", folder, raising)
+        log.info("go on from this step with %s%s", _resume(folder), raising)
     if {"loss", "bpp_loss", "psnr"} <= val.keys():
         of = "last validation: loss %.3f, %.3f bpp, PSNR %.2f dB"
         log.info(of, val["loss"], val["bpp_loss"], val["psnr"])

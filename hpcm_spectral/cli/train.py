@@ -3,14 +3,14 @@
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from hpcm_spectral.build import Run, build_run, start_loggers
 from hpcm_spectral.cli.entry import config_folder
@@ -21,7 +21,7 @@ from hpcm_spectral.models.exported import DESCRIPTION
 from hpcm_spectral.models.init_from import initialise
 from hpcm_spectral.models.sources import read_source
 from hpcm_spectral.names import PlainFormatter
-from hpcm_spectral.runs.folder import CONFIG, LOCK, TRAIN_LOG, checkpoint_to_resume, hold
+from hpcm_spectral.runs.folder import AUTO, CONFIG, LOCK, TRAIN_LOG, checkpoint_to_resume, hold, hold_new
 from hpcm_spectral.runs.phases import read_phases
 from hpcm_spectral.runs.provenance import check_same_data, write_provenance
 from hpcm_spectral.runs.saved_config import check_same_run, write_config
@@ -50,9 +50,7 @@ def train_codec(cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode is RunMode.MULTIRUN:
-        if any(word.startswith("hydra.run.dir=") for word in hydra.overrides.hydra):
-            raise ConfigError("hydra.run.dir must be left out of a sweep, got one; its folder is hydra.sweep.dir.")
-        return run_job(cfg, folder, hydra.job.num, train_into)
+        return run_job(cfg, Path(hydra.runtime.cwd, hydra.sweep.dir), folder, hydra.job.num, train_into)
     try:
         check_rank(check_config(plain(cfg)).trainer)
     except ConfigError:
@@ -60,10 +58,18 @@ def train_codec(cfg: DictConfig) -> float | None:
             folder.rmdir()
         raise
     if not _is_main_process():
-        train_into(cfg, folder, plain(cfg).get("resume"))
+        train_into(cfg, folder, cfg.get("resume"))
         return None
-    with hold(folder), _leaving_nothing(folder):
-        train_into(cfg, folder, plain(cfg).get("resume"))
+    resume = cfg.get("resume")
+    # Runs that start within a second have the same date.
+    dated = resume in (None, AUTO) and "${now:" in OmegaConf.to_yaml(hydra.run)
+    with (hold_new if dated else hold)(folder) as place, _leaving_nothing(place, place.parents[:2] if dated else ()):
+        if place != folder:
+            folder = place
+            with read_write(hydra):  # type: ignore[arg-type]
+                # Lightning names it to further processes.
+                hydra.run.dir = hydra.runtime.output_dir = str(folder)
+        train_into(cfg, folder, resume)
     return None
 
 
@@ -74,7 +80,7 @@ def _overrides_as_written() -> list[str]:
 
 
 @contextlib.contextmanager
-def _leaving_nothing(folder: Path) -> Iterator[None]:
+def _leaving_nothing(folder: Path, above: Sequence[Path] = ()) -> Iterator[None]:
     """Remove what a run has left that was refused before it began; while its folder is held, nobody else is there."""
     before = set(folder.iterdir()) - {folder / LOCK}
     try:
@@ -87,7 +93,8 @@ def _leaving_nothing(folder: Path) -> Iterator[None]:
                 else:
                     path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
-                folder.rmdir()
+                for made in (folder, *above):
+                    made.rmdir()
 
 
 def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The run folder: the names in it, which one a run goes to, what it continues, and who may write there."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +66,22 @@ def checkpoint_to_resume(resume: str | None, folder: Path, *, fresh: bool = True
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def hold_new(folder: Path) -> Iterator[Path]:
+    """Keep others out of a new folder: this one, or NAME-2 and so on where another run has it already."""
+    for number in itertools.count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(hold(place))
+            except RefusedError:
+                continue
+            if not (place / CONFIG).exists():
+                yield place
+                return
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[Path]:
     """Keep other processes out of a run folder; the system lets go of it when this one ends, however it ends.
 
     Raises:
@@ -76,7 +92,7 @@ def hold(folder: Path) -> Iterator[None]:
     try:
         with lock.acquire(timeout=0):
             try:
-                yield
+                yield folder
             finally:
                 (folder / LOCK).unlink(missing_ok=True)
     except Timeout:

@@ -1,8 +1,9 @@
 """The config of a run and the overrides that made it, kept in its folder for those who continue or compare it."""
 
 import json
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hpcm_spectral.runs.folder import AUTO, CONFIG, OVERRIDES, PHASES, run_folde
 from hpcm_spectral.runs.plain_files import reading
 from hpcm_spectral.runs.provenance import noted_data
 
+log = logging.getLogger("hpcm_spectral")
 # What a resumed run must share with the run that it continues.
 FIXED = ("model", "phase1", "phase2", "stages", "schedule", "loss", "data", "seed", "init_from")
 FREE = (
@@ -61,24 +63,41 @@ def read_config(
         }
 
 
-def with_saved_overrides(arguments: list[str]) -> list[str]:
-    """Command-line arguments, before them the overrides of the run that ``resume=PATH`` continues.
+def with_saved_overrides(
+    arguments: list[str], resume: str, fits: Callable[[list[str]], bool] = lambda words: True
+) -> list[str]:
+    """Command-line arguments, before them the overrides of the run that they continue.
 
-    What is given anew replaces what was saved; another option of a group replaces the group's settings, too.
+    What is given anew replaces what was saved; another option of a group replaces the group's settings, too. Settings
+    that do not fit what was given anew are left out, and named.
+
+    Args:
+        arguments: Overrides as Hydra reads them.
+        resume: What they set ``resume`` to.
+        fits: Whether the config takes all of these overrides.
     """
     given = {_key(argument) for argument in arguments}
-    resume = next((a.partition("=")[2].strip("'\"") for a in arguments if _key(a) == "resume"), AUTO)
     folder = Path(run_folder_for(resume, ""))
-    if resume in (AUTO, "null", "") or not (folder / OVERRIDES).is_file():
+    if resume in (AUTO, "") or not (folder / OVERRIDES).is_file():
         return arguments
     lines = (folder / OVERRIDES).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     if not (folder / PHASES).exists():
         lines = [_renamed(line) for line in lines]
     # Another option of a group brings settings of its own.
     anew = {_key(argument) for argument in arguments if argument not in lines}
-    kept = [line for line in lines if line and _key(line) not in given and _key(line).split(".")[0] not in anew]
+    # A trial that goes on alone is none of its search any more.
+    own = [line for line in lines if line and _key(line) not in given | {"sweep.trial"}]
+    kept = [line for line in own if re.split("[.@]", _key(line))[0] not in anew]
     # An experiment that sweeps would start a sweep again; this is one of its jobs.
-    mode = [] if given & {"hydra.mode", "-m", "--multirun"} else ["hydra.mode=RUN"]
+    mode = [] if "hydra.mode" in given else ["hydra.mode=RUN"]
+    groups = [line for line in kept if "." not in _key(line)]
+    if not fits([*kept, *mode, *arguments]) and fits([*groups, *mode, *arguments]):
+        fitting = list(groups)
+        for line in kept:
+            if line not in groups and fits([*fitting, line, *mode, *arguments]):
+                fitting.append(line)
+        log.info("left out, as it no longer fits: %s", " ".join(line for line in kept if line not in fitting))
+        kept = [line for line in kept if line in fitting]
     return kept + mode + arguments
 
 

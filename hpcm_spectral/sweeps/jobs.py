@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -28,7 +29,7 @@ FREE_IN_SWEEPS = (
 Train = Callable[[DictConfig, Path, str | None], dict[str, Any]]
 
 
-def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
+def run_job(cfg: DictConfig, sweep: Path, folder: Path, num: int, train: Train) -> float:
     """Train a job unless its folder shows that it is done.
 
     Of several tasks that a scheduler started for the job the first one does this; the others join the training that it
@@ -36,6 +37,7 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
 
     Args:
         cfg: The job's config.
+        sweep: The sweep's folder.
         folder: Its run folder.
         num: Its number in this session of the sweep.
         train: Trains into the folder, from the checkpoint that ``resume`` finds there, and returns the summary.
@@ -47,22 +49,25 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
     session = slurm_session()
     if task_rank() > 0:
         if session is not None and needs_processes(plain(cfg)["trainer"]):
-            decided = await_record(folder.parent, num, session)
+            decided = await_record(sweep, num, session)
             if decided.outcome == "running":
                 train(cfg, folder, decided.resume)
         return float("nan")
     started, before = time.monotonic(), read_summary(folder)
+    name = os.path.relpath(folder, sweep)  # of several parts by a hydra.sweep.subdir of the user's
     mine = not (folder / CONFIG).exists()
     resume: str | None = None
 
     def note(outcome: Outcome, text: str = "", *, decided: bool = True) -> None:
         seconds = round(time.monotonic() - started, 1)
-        JobRecord(num, folder.name, outcome, seconds, text, session if decided else None, resume).write(folder.parent)
+        JobRecord(num, name, outcome, seconds, text, session if decided else None, resume).write(sweep)
 
     note("running", decided=False)
     log.info("")
-    log.info("job %d: %s", num, folder.name)
+    log.info("job %d: %s", num, name)
     try:
+        if name == ".":
+            raise RefusedError("hydra.sweep.subdir must name a folder of its own for every job, got the sweep's own.")
         with contextlib.ExitStack() as held:
             held.enter_context(hold(folder))
             settings = check_config(plain(cfg))
@@ -92,7 +97,7 @@ def run_job(cfg: DictConfig, folder: Path, num: int, train: Train) -> float:
             resume = None if state is None else "auto"
             if session is None and needs_processes(settings.trainer):
                 held.close()  # the job's own process takes the lock
-                train_apart(folder, resume)
+                train_apart(sweep, folder, resume)
                 summary = read_summary(folder)
             else:
                 note("running")
@@ -144,11 +149,12 @@ def _move_away(folder: Path) -> None:
 
 def _keep_error(folder: Path, text: str, reason: str) -> None:
     """The full error in the job's own log, and its state for the next session."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError), (folder / TRAIN_LOG).open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} ERROR {text.rstrip()}\n")
-    with contextlib.suppress(OSError):
-        write_summary(folder, {**read_summary(folder), "state": "failed", "error": reason})
+    # A job of its own process had let go of the folder for it, and another run may have come first.
+    with contextlib.suppress(RefusedError), hold(folder):
+        with contextlib.suppress(OSError), (folder / TRAIN_LOG).open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} ERROR {text.rstrip()}\n")
+        with contextlib.suppress(OSError):
+            write_summary(folder, {**read_summary(folder), "state": "failed", "error": reason})
 
 
 def _best_loss(summary: dict[str, Any]) -> float:

@@ -88,7 +88,7 @@ def needs_processes(trainer: Mapping[str, Any]) -> bool:
     return count > 1 or trainer.get("num_nodes", 1) > 1
 
 
-def train_apart(folder: Path, resume: str | None) -> None:
+def train_apart(sweep: Path, folder: Path, resume: str | None) -> None:
     """Train the job that Hydra has composed for this process in a process of its own, and wait for it.
 
     It takes the lock of the run folder itself. What it logs is logged here, too.
@@ -100,7 +100,7 @@ def train_apart(folder: Path, resume: str | None) -> None:
     """
     # On SLURM the name tells Lightning that its processes are its own to start, as there are no tasks for them.
     env = os.environ | ({"SLURM_JOB_NAME": "interactive"} if "SLURM_NTASKS" in os.environ else {})
-    command = [sys.executable, *PROGRAM, *_arguments(folder, resume)]
+    command = [sys.executable, *PROGRAM, *_arguments(sweep, folder, resume)]
     sentence, output = "", deque[str](maxlen=100)
     with (
         _noting_interruptions(folder),
@@ -126,10 +126,10 @@ def train_apart(folder: Path, resume: str | None) -> None:
         raise JobFailedError(sentence or last, "\n".join(output))
 
 
-def _arguments(folder: Path, resume: str | None) -> list[str]:
+def _arguments(sweep: Path, folder: Path, resume: str | None) -> list[str]:
     hydra = HydraConfig.get()
     folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
-    places = {"hydra.run.dir": folder, "hydra.sweep.dir": folder.parent}
+    places = {"hydra.run.dir": folder, "hydra.sweep.dir": sweep}
     return [
         f"--config-name={hydra.job.config_name}",
         *(f"--config-dir={path}" for path in folders),

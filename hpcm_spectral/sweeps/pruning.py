@@ -41,7 +41,8 @@ def pruning_callbacks(settings: RunSettings) -> list[Callback]:
         return []
     from hpcm_spectral.sweeps.optuna_search import load_trial
 
-    return [PruneTrial(load_trial(Path(str(HydraConfig.get().sweep.dir)), settings.sweep.trial))]
+    hydra = HydraConfig.get()
+    return [PruneTrial(load_trial(Path(hydra.runtime.cwd, hydra.sweep.dir), settings.sweep.trial))]
 
 
 def was_pruned(trainer: pl.Trainer) -> bool:

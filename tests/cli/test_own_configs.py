@@ -34,10 +34,11 @@ def beside(own: Path) -> None:
     own.rename("conf")
 
 
-def test_flags_may_stand_anywhere_and_come_first() -> None:
-    line = CommandLine.parse(["a=1", "--config-dir", "d", "b=2", "-m", "--info", "defaults", "c d"])
+def test_flags_may_stand_anywhere_and_come_first(own: Path) -> None:
+    line = CommandLine.parse(["a=1", "--config-dir", str(own), "b=2", "-p", "d", "-c", "job", "c d"])
     assert line.words == ["a=1", "b=2", "c d"]
-    assert line.arguments() == ["--multirun", "--config-dir", "d", "--info", "defaults", "a=1", "b=2", "c d"]
+    flags = ["--cfg", "job", "--package", "d", "--config-dir", str(own)]
+    assert line.arguments() == [*flags, "a=1", "b=2", "c d"]
     assert CommandLine.parse(line.arguments()) == line
 
 

@@ -1,7 +1,9 @@
 """The smaller files of a run folder: each comes back as it was written, as valid JSON, and no torch is needed."""
 
 import ast
+import importlib
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,28 @@ def test_every_session_adds_to_the_provenance(tmp_path: Path) -> None:
     (tmp_path / "provenance.json").write_text("{}")
     with pytest.raises(CheckpointError, match="provenance.json must list the sessions"):
         write_provenance(tmp_path, 3, {"gpus": []})
+
+
+def test_code_that_no_commit_holds_is_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"my_stage_x": "import my_helper_x\n", "my_helper_x": "WEIGHT = '\u00e9'", "unused_x": "x = 1\n"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("my_stage_x")
+    run = tmp_path / "run"
+    run.mkdir()
+    write_provenance(run, 3, {"gpus": []})
+
+    (session,) = strictly(run / "provenance.json")["sessions"]
+    own = {Path(path).name for path in session["own_code"]}
+    assert {"my_stage_x.py", "my_helper_x.py"} <= own
+    assert not own & {"unused_x.py", "provenance.py", "pytest.py", "json.py"}
+    # The diff alone brings them back.
+    subprocess.run(["git", "init", "-q", tmp_path / "again"], check=True)
+    include = "--include=*/my_*_x.py"
+    subprocess.run(["git", "apply", include, run / "git.diff"], check=True, cwd=tmp_path / "again")
+    del texts["unused_x"]
+    assert {path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / "again").rglob("*.py")} == texts
 
 
 def test_rows_of_a_step_are_joined_and_a_new_session_goes_on(tmp_path: Path) -> None:

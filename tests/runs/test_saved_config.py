@@ -96,7 +96,7 @@ def test_a_damaged_config_cannot_be_continued(tmp_path: Path) -> None:
 
 def test_overrides_of_an_older_run_are_replayed_by_their_new_names(tmp_path: Path) -> None:
     write_config(tmp_path, CONFIG, [*SAVED, "+optimizer.factors=[0.1]", "+logger.tags=[a]", "optimizer.milestones_x=1"])
-    assert with_saved_overrides([f"resume={tmp_path}", "seed=4"]) == [
+    assert with_saved_overrides([f"resume={tmp_path}", "seed=4"], str(tmp_path)) == [
         "model=hpcm_tiny",
         "lr_scheduler.milestones=[0.5]",
         "optimizer.lr=1e-3",
@@ -109,7 +109,8 @@ def test_overrides_of_an_older_run_are_replayed_by_their_new_names(tmp_path: Pat
         f"resume={tmp_path}",
         "seed=4",
     ]
-    again = with_saved_overrides([f"resume={tmp_path}", "lr_scheduler.milestones=[0.9]", "logger.wandb.project=other"])
+    anew = [f"resume={tmp_path}", "lr_scheduler.milestones=[0.9]", "logger.wandb.project=other"]
+    again = with_saved_overrides(anew, str(tmp_path))
     assert [line for line in again if "milestones=" in line or "project" in line] == [
         "lr_scheduler.milestones=[0.9]",
         "logger.wandb.project=other",
@@ -119,4 +120,4 @@ def test_overrides_of_an_older_run_are_replayed_by_their_new_names(tmp_path: Pat
 def test_overrides_of_a_run_of_today_stay(tmp_path: Path) -> None:
     write_config(tmp_path, CONFIG, ["logger.wandb=null", "logger.own.key=1"])
     write_phases(tmp_path, [])
-    assert with_saved_overrides([f"resume={tmp_path}"])[:2] == ["logger.wandb=null", "logger.own.key=1"]
+    assert with_saved_overrides([f"resume={tmp_path}"], str(tmp_path))[:2] == ["logger.wandb=null", "logger.own.key=1"]
