@@ -1,6 +1,7 @@
 """What the tests share: a small folder of images, and running the programs within this process."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,14 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 import hpcm_spectral  # noqa: F401  must precede what imports torchvision
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_counts() -> Iterator[None]:
+    """As at a terminal; workers of pytest ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

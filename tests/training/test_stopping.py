@@ -3,7 +3,7 @@
 import csv
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,14 +41,6 @@ class Leave(Callback):
 def own_callbacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_callbacks.py").write_text(SENDER)
     monkeypatch.syspath_prepend(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def ctrl_c_counts() -> Iterator[None]:
-    """As at a terminal; workers of pytest ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def logged(folder: Path) -> list[dict[str, str]]:
