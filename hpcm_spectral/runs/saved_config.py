@@ -90,11 +90,10 @@ def with_saved_overrides(
     kept = [line for line in own if re.split("[.@]", _key(line))[0] not in anew]
     # An experiment that sweeps would start a sweep again; this is one of its jobs.
     mode = [] if "hydra.mode" in given else ["hydra.mode=RUN"]
-    groups = [line for line in kept if "." not in _key(line)]
-    if not fits([*kept, *mode, *arguments]) and fits([*groups, *mode, *arguments]):
-        fitting = list(groups)
+    fitting, chosen = [[word for word in words if "." not in _key(word)] for words in (kept, arguments)]
+    if not fits([*kept, *chosen]) and fits([*fitting, *chosen]):
         for line in kept:
-            if line not in groups and fits([*fitting, line, *mode, *arguments]):
+            if line not in fitting and fits([*fitting, line, *chosen]):
                 fitting.append(line)
         log.info("left out, as it no longer fits: %s", " ".join(line for line in kept if line not in fitting))
         kept = [line for line in kept if line in fitting]

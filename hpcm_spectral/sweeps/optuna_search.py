@@ -13,7 +13,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -74,7 +80,6 @@ class OptunaSearch:
         folder = Path(str(sweeper.config.hydra.sweep.dir))
         folder.mkdir(parents=True, exist_ok=True)
         fixed, space = self._parse(sweeper.hydra_context.config_loader, arguments)
-        OmegaConf.save(sweeper.config, folder / "multirun.yaml")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             storage=storage_in(folder),
@@ -86,7 +91,9 @@ class OptunaSearch:
             ),
             pruner=self.study_pruner(),
         )
-        _ask_again(study)
+        _check_space(study, space, folder)
+        OmegaConf.save(sweeper.config, folder / "multirun.yaml")
+        _ask_again(study, space)
         done = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
         if done:
             log.info("%d of %d trials are done already", done, self.n_trials)
@@ -141,14 +148,42 @@ def storage_in(folder: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
 
 
-def _ask_again(study: optuna.Study) -> None:
+def _check_space(study: optuna.Study, space: Mapping[str, BaseDistribution], folder: Path) -> None:
+    """Refuse what Optuna cannot search on in one study: other choices, or numbers where choices were.
+
+    Raises:
+        ConfigError: A setting was searched in another way before.
+    """
+    for trial in study.get_trials(deepcopy=False):
+        for key in trial.distributions.keys() & space.keys():
+            before, now = trial.distributions[key], space[key]
+            try:
+                check_distribution_compatibility(before, now)
+            except ValueError:
+                raise ConfigError(
+                    f"{key} must be searched as it was in {folder}, {_shown(before)}, got {_shown(now)}; set another "
+                    "hydra.sweep.dir or sweep.name to search it anew."
+                ) from None
+
+
+def _shown(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choice({', '.join(map(str, distribution.choices))})"
+    return "whole numbers" if isinstance(distribution, IntDistribution) else "numbers"
+
+
+def _ask_again(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> None:
     """Have trials tried again that a kill or an error ended, with the same values and so in the same folder."""
     trials = study.get_trials(deepcopy=False)
     settled = [t.params for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING)]
     for trial in (t for t in trials if t.state in (TrialState.RUNNING, TrialState.FAIL)):
         if trial.state is TrialState.RUNNING:
             study.tell(trial.number, state=TrialState.FAIL)
-        if trial.params and trial.params not in settled:
+        # Not one with values that are searched no more.
+        fits = trial.params.keys() == space.keys() and all(
+            space[key]._contains(space[key].to_internal_repr(value)) for key, value in trial.params.items()
+        )
+        if fits and trial.params and trial.params not in settled:
             settled.append(trial.params)
             study.enqueue_trial(trial.params)
 
