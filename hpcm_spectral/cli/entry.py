@@ -121,6 +121,14 @@ def _prepare_training(line: CommandLine) -> None:
     if line.flags.multirun or mode == "MULTIRUN":
         if any(override.key_or_group == "hydra.run.dir" for override in overrides):
             raise ConfigError("hydra.run.dir must be left out of a sweep, got one; its folder is hydra.sweep.dir.")
+        place, swept = (
+            value_of(overrides, "hydra.sweep.dir"),
+            [o.key_or_group for o in overrides if o.is_sweep_override()],
+        )
+        if any(f"${{{key}}}" in str(place) for key in swept):
+            raise ConfigError(
+                f"hydra.sweep.dir must be the same for all jobs, got {place}; set hydra.sweep.subdir by it."
+            )
         line.words += sweep_names(overrides, named=name is not None)
 
 
@@ -161,6 +169,10 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
             prepare(line)
             line.quote_values()
             _refuse_empty_groups(line)
+            if value_of(line.overrides(), "hydra.job.chdir"):
+                raise ConfigError(
+                    "hydra.job.chdir must stay false, as paths are those of the current folder; leave it out."
+                )
         # Where Lightning starts further processes, it is with these.
         sys.argv[1:] = line.arguments()
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()

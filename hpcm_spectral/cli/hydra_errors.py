@@ -63,12 +63,16 @@ class _Overrides:
         self.sweeps = line.flags.multirun or self._value("hydra.mode") is RunMode.MULTIRUN
 
     def _composed(self, config_name: str) -> DictConfig:
-        # The groups as chosen, as their options have settings of their own; as by default if they do not fit.
+        # The groups as chosen, as their options have settings of their own, but for choices that do not fit.
         plain = (o for o in self.given if o.type is OverrideType.CHANGE and not o.is_sweep_override())
         choices = [str(o.input_line) for o in plain if self.line.is_group(o.key_or_group)]
-        for chosen in (choices, []):
-            with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
-                return self.line.compose(config_name, chosen)
+        with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
+            return self.line.compose(config_name, choices)
+        fitting: list[str] = []
+        for choice in choices:
+            fitting += [choice] if self.line.fits(config_name, [*fitting, choice]) else []
+        with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
+            return self.line.compose(config_name, fitting)
         return DictConfig({})
 
     def _value(self, key: str) -> Any:
@@ -92,6 +96,9 @@ class _Overrides:
                 return f"{key} is a group that has its place already, got it with a +; leave out the +."
             twice = self._value(key) is not None and not isinstance(value, dict | list)
             return f"{key} is a setting already, got it with a +; leave out the +." if twice else None
+        element = override.get_key_element()
+        if not override.is_force_add() and override.package is not None and element not in self.groups:
+            return f"{element} is not chosen yet; {key}=OPTION chooses {key}, +{element}=OPTION adds another one there."
         if override.is_force_add() or key in self.known or key in self.groups:
             return None
         return self._unknown(key)
@@ -106,7 +113,7 @@ class _Overrides:
                     return f"{key} is not a setting while {group} is off; choose {group}={path.stem}."
         if inner and "." not in inner and self._takes(group, inner):
             return f"{key} is an option of {group}'s class that is not set here; add it with +{key}=VALUE."
-        own = [name for name in self.known if not name.startswith("hydra.")]
+        own = [name for name in self.known if name.startswith("hydra.") == key.startswith("hydra.")]
         close = difflib.get_close_matches(key, own, n=1, cutoff=0.6)
         hint = (
             f"did you mean {close[0]}?" if close else "--cfg job shows them all; +key=value adds an option of a class."

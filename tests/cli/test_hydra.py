@@ -34,6 +34,10 @@ REFUSED = {
     "trainer.profiler=simple": "add it with +trainer.profiler=VALUE",
     "+trainer.profilr=simple": "trainer.profilr is not a setting; did you mean trainer.profiler?",
     "loss.lmbda=0.1=2": "loss.lmbda must be a number, got '0.1=2'",
+    "-m seed=1,2 hydra.sweep.dir=s/${seed}": "hydra.sweep.dir must be the same for all jobs",
+    "model=hpcm_tiny model@model=hpcm_tiny data.num_workers=0": "model@model is not chosen yet; model=OPTION",
+    "hydra.job.nam=x": "did you mean hydra.job.name?",
+    "hydra.job.chdir=true": "hydra.job.chdir must stay false",
     "-m seed=1,2 hydra.run.dir=here": "hydra.run.dir must be left out of a sweep",
 }
 
@@ -136,7 +140,7 @@ def test_values_that_hydra_cannot_read_are_taken_as_they_stand(tmp_path: Path) -
 
 def test_sweeps_by_folders_of_the_users(small_run: list[str], run_train: Run, tmp_path: Path, capsys: Printed) -> None:
     """They have their table, and the state of failed jobs, however deep they lie; one folder for all is refused."""
-    command = ["-m", *small_run, "loss.lmbda=-1,-2", "hydra.sweep.dir=deep", "hydra.job.chdir=true"]
+    command = ["-m", *small_run, "loss.lmbda=-1,-2", "hydra.sweep.dir=deep"]
     assert run_train(*command, "hydra.sweep.subdir=a/${loss.lmbda}/${hydra.job.num}") == 1
     assert {job: cells[0] for job, cells in rows_of(capsys.readouterr().out).items()} == {
         "a/-1/0": "failed",
