@@ -51,18 +51,16 @@ def train_codec(cfg: DictConfig) -> float | None:
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode is RunMode.MULTIRUN:
         return run_job(cfg, Path(hydra.runtime.cwd, hydra.sweep.dir), folder, hydra.job.num, train_into)
-    try:
-        check_rank(check_config(plain(cfg)).trainer)
-    except ConfigError:
-        with contextlib.suppress(OSError):  # if it is not empty, the first process is at work there
-            folder.rmdir()
-        raise
-    if not _is_main_process():
-        train_into(cfg, folder, cfg.get("resume"))
-        return None
     resume = cfg.get("resume")
     # Runs that start within a second have the same date.
     dated = resume in (None, AUTO) and "${now:" in OmegaConf.to_yaml(hydra.run)
+    if not _is_main_process():
+        try:
+            train_into(cfg, folder, resume)
+        except UserError:
+            _remove_empty(folder, *(folder.parents[:2] if dated else ()))
+            raise
+        return None
     with (hold_new if dated else hold)(folder) as place, _leaving_nothing(place, place.parents[:2] if dated else ()):
         if place != folder:
             folder = place
@@ -92,9 +90,14 @@ def _leaving_nothing(folder: Path, above: Sequence[Path] = ()) -> Iterator[None]
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                for made in (folder, *above):
-                    made.rmdir()
+            _remove_empty(folder, *above)
+
+
+def _remove_empty(*folders: Path) -> None:
+    """Remove folders that hold nothing, each within the next one."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
@@ -113,6 +116,7 @@ def train_into(cfg: DictConfig, folder: Path, resume: Any) -> dict[str, Any]:
     """
     config = plain(cfg)
     settings = check_config(config)
+    check_rank(settings.trainer)
     checkpoint = checkpoint_to_resume(resume, folder, fresh=_is_main_process())
     saved = None
     if checkpoint is not None:
