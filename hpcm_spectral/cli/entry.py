@@ -136,6 +136,8 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
     # Hydra then hands errors through instead of printing them in its own way.
     os.environ[FULL_ERROR] = "1"
 
+    failed: list[UserError | OSError] = []  # jobs of a sweep
+
     def task(cfg: DictConfig) -> Any:
         if os.getpid() != main_process:
             # A launcher's process: several jobs may write to the same terminal.
@@ -146,9 +148,13 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
             return function(cfg)
         except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
             # Leaving here keeps Hydra from printing its own report; in a sweep the other jobs must go on.
-            if wants_traceback or HydraConfig.get().mode is RunMode.MULTIRUN:
+            sweeps = HydraConfig.get().mode is RunMode.MULTIRUN
+            if wants_traceback or (sweeps and os.getpid() != main_process):
                 raise
-            _stop(in_one_sentence(error))
+            if not sweeps:
+                _stop(in_one_sentence(error))
+            failed.append(in_one_sentence(error))
+            return None
 
     def in_one_sentence(error: Exception) -> UserError | OSError:
         # Some of Hydra's are errors of the system's kind, too.
@@ -171,6 +177,10 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
         # Where Lightning starts further processes, it is with these.
         sys.argv[1:] = line.arguments()
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
+        for error in failed[:-1]:
+            print(f"error: {_sentence(error)}", file=sys.stderr)
+        if failed:
+            _stop(failed[-1])
     except BrokenPipeError:  # the reader, such as head, has had enough
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         sys.exit(141)
@@ -192,11 +202,14 @@ def _refuse_empty_groups(line: CommandLine) -> None:
 
 
 def _stop(error: UserError | OSError) -> NoReturn:
-    message = str(error)
-    if isinstance(error, OSError):
-        message = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}; choose another place."
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {_sentence(error)}", file=sys.stderr)
     sys.exit(2)
+
+
+def _sentence(error: UserError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'} cannot be used: {error.strerror or error}; choose another place."
+    return str(error)
 
 
 def _set_up_output(prefix: str = "") -> None:
