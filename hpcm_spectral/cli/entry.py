@@ -141,6 +141,8 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
     # Hydra then hands errors through instead of printing them in its own way.
     os.environ[FULL_ERROR] = "1"
 
+    failed: list[UserError | OSError] = []  # jobs of a sweep
+
     def task(cfg: DictConfig) -> Any:
         if os.getpid() != main_process:
             # A launcher's process: several jobs may write to the same terminal.
@@ -151,11 +153,15 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
             return function(cfg)
         except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
             # Leaving here keeps Hydra from printing its own report; in a sweep the other jobs must go on.
-            if wants_traceback or HydraConfig.get().mode is RunMode.MULTIRUN:
+            sweeps = HydraConfig.get().mode is RunMode.MULTIRUN
+            if wants_traceback or (sweeps and os.getpid() != main_process):
                 raise
-            _stop(in_one_sentence(error))
+            if not sweeps:
+                _stop(in_onesentence(error))
+            failed.append(in_onesentence(error))
+            return None
 
-    def in_one_sentence(error: Exception) -> UserError | OSError:
+    def in_onesentence(error: Exception) -> UserError | OSError:
         # Some of Hydra's are errors of the system's kind, too.
         hydras = isinstance(error, HydraException | OmegaConfBaseException)
         return ConfigError(describe(error, line, config_name)) if hydras else error  # type: ignore[return-value]
@@ -176,13 +182,17 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
         # Where Lightning starts further processes, it is with these.
         sys.argv[1:] = line.arguments()
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)()
+        for error in failed[:-1]:
+            print(f"error: {sentence(error)}", file=sys.stderr)
+        if failed:
+            _stop(failed[-1])
     except BrokenPipeError:  # the reader, such as head, has had enough
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         sys.exit(141)
     except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
-        _stop(in_one_sentence(error))
+        _stop(in_onesentence(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -4,7 +4,7 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,8 +43,13 @@ REFUSED = {
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty current folder; and what Hydra's information and help do to logging is undone."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.root, "handlers", [])
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
 
 
 @pytest.mark.parametrize(("words", "sentence"), REFUSED.items())
@@ -69,8 +74,6 @@ def test_the_reason_of_a_blocked_class_is_whole(run_train: Run, tmp_path: Path, 
 
 @pytest.mark.parametrize("info", ["", "all", "config", "defaults", "defaults-tree", "plugins", "searchpath"])
 def test_information_is_printed(info: str, run_program: Run, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
-    monkeypatch.setattr(logging.root, "handlers", [])
-    monkeypatch.setattr(logging.root, "level", logging.WARNING)
     assert run_program("train", "seed=4", "--info", *filter(None, [info]), "loss=ms_ssim") == 0
     printed = capsys.readouterr().out
     assert ("ms_ssim" in printed) == (info not in ("plugins", "searchpath"))
@@ -149,6 +152,13 @@ def test_sweeps_by_folders_of_the_users(small_run: list[str], run_train: Run, tm
     assert json.loads((tmp_path / "deep/a/-2/1/summary.json").read_text())["state"] == "failed"
     assert run_train(*command, "hydra.sweep.subdir=.") == 1
     assert "hydra.sweep.subdir must name a folder of its own" in capsys.readouterr().out
+
+
+def test_other_programs_sweep_too_and_say_what_failed(run_program: Run, tmp_path: Path, capsys: Printed) -> None:
+    (tmp_path / "in").mkdir()
+    assert run_program("compress", "-m", "codec=a,b", "input=in", "output=out", "hydra.sweep.dir=s") == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.startswith("error: ") for line in errors] == [True, True]
 
 
 def test_a_search_goes_on_with_the_same_choices_only(run_train: Run, tmp_path: Path, capsys: Printed) -> None:
