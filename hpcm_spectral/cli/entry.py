@@ -157,11 +157,11 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
             if wants_traceback or (sweeps and os.getpid() != main_process):
                 raise
             if not sweeps:
-                _stop(in_onesentence(error))
-            failed.append(in_onesentence(error))
+                _stop(in_one_sentence(error))
+            failed.append(in_one_sentence(error))
             return None
 
-    def in_onesentence(error: Exception) -> UserError | OSError:
+    def in_one_sentence(error: Exception) -> UserError | OSError:
         # Some of Hydra's are errors of the system's kind, too.
         hydras = isinstance(error, HydraException | OmegaConfBaseException)
         return ConfigError(describe(error, line, config_name)) if hydras else error  # type: ignore[return-value]
@@ -192,7 +192,7 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
     except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
-        _stop(in_onesentence(error))
+        _stop(in_one_sentence(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
