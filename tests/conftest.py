@@ -1,5 +1,6 @@
 """What the tests share: a small folder of images, and running the programs within this process."""
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -66,6 +67,14 @@ def short_run(image_folders: tuple[Path, Path]) -> list[str]:
     ]
 
 
+def drop_closed_handlers() -> None:
+    """Forget what logs to the stderr of an earlier test, as Hydra's logging does where a program was asked for it."""
+    for logger in (logging.root, *logging.root.manager.loggerDict.values()):
+        for handler in [*getattr(logger, "handlers", [])]:
+            if getattr(getattr(handler, "stream", None), "closed", False):
+                logger.removeHandler(handler)  # type: ignore[union-attr]
+
+
 @pytest.fixture
 def run_program(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Call a program as the command line would, in this process; returns its exit status."""
@@ -75,6 +84,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         monkeypatch.delenv("HPCM_SPECTRAL_TRACEBACK", raising=False)
         monkeypatch.setattr("sys.argv", [f"{program}.py", *map(str, arguments)])
+        drop_closed_handlers()
         GlobalHydra.instance().clear()
         try:
             getattr(entry, program)()
