@@ -22,10 +22,11 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from hpcm_spectral.cli.command_line import CommandLine, as_list_override, as_overrides, config_folder, value_of
 from hpcm_spectral.cli.hydra_errors import describe
-from hpcm_spectral.errors import ConfigError, UserError, sentence
+from hpcm_spectral.errors import ConfigError, UserError, first_line, sentence
 from hpcm_spectral.names import PlainFormatter
 from hpcm_spectral.runs.folder import run_folder_for
 from hpcm_spectral.runs.saved_config import with_saved_overrides
@@ -114,8 +115,13 @@ def _prepare_training(line: CommandLine) -> None:
     if experiment is not None:
         try:
             config = line.compose(config_name, [f"experiment={experiment}"])
-        except (HydraException, OmegaConfBaseException, ValueError):
+        except (HydraException, OmegaConfBaseException):
             return  # Hydra itself will say what is wrong
+        except (ValueError, TypeError, YAMLError) as error:
+            raise ConfigError(
+                f"experiment={experiment} must be a config that Hydra reads, but: {first_line(error)}; quote words "
+                'that YAML takes for others, such as "off".'
+            ) from None
         mode = mode or (config.hydra.mode and config.hydra.mode.name)
         name = name or config.sweep.name
     if line.flags.multirun or mode == "MULTIRUN":

@@ -59,8 +59,11 @@ def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
             raise run.stopping.interruption()
     except BaseException as error:
         # Lightning turns an interrupt from the keyboard into an exit of its own.
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        if isinstance(error, (KeyboardInterrupt, SystemExit)) or run.stopping.reason == "signal":
             state = "interrupted"
+            if not checkpoint_path(folder, LAST).exists():
+                log.info("interrupted before anything was kept; the same command with resume=auto begins anew")
+                raise run.stopping.interruption() from None
             place = f"step {run.trainer.global_step}" if run.stopping.kept else "the last checkpoint"
             log.info("interrupted; go on from %s with %s", place, _resume(folder))
             raise run.stopping.interruption() from None

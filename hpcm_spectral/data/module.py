@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,11 +180,19 @@ class ImageDataModule(LightningDataModule):
             "num_workers": workers,
             "persistent_workers": workers > 0,
             "pin_memory": self.pin_memory and torch.cuda.is_available(),
-            "worker_init_fn": pl_worker_init_function,
+            "worker_init_fn": _begin_worker,
             # A loader seeds its workers from PyTorch's global generator otherwise, at each epoch: the model's
             # random numbers would depend on how often data was loaded.
             "generator": torch.Generator().manual_seed(self.seed),
         }
+
+
+def _begin_worker(number: int) -> None:
+    """As Lightning does; signals that reach a whole group of processes are the main one's to obey."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    pl_worker_init_function(number)
 
 
 def _contents(files: Sequence[Path]) -> dict[str, Any]:

@@ -26,7 +26,6 @@ FREE = (
     "data.cache_mb",
     "data.pin_memory",
     "data.on_error",
-    "data.max_megapixels",
 )
 # Settings that had another name before runs kept a phases.json.
 RENAMED = ((r"optimizer\.(milestones|factors)", r"\1lr_scheduler.\2"), (r"logger\.(\w+)", r"\1logger.wandb.\2"))
@@ -97,7 +96,10 @@ def with_saved_overrides(
                 fitting.append(line)
         log.info("left out, as it no longer fits: %s", " ".join(line for line in kept if line not in fitting))
         kept = [line for line in kept if line in fitting]
-    return kept + mode + arguments
+    # What was added with a + is given anew, or taken away, without a thought of that.
+    added = {_key(line) for line in lines if line.startswith("+")}
+    words = [f"+{word}" if _key(word) in added and word[0] not in "+~" else word for word in arguments]
+    return kept + mode + [word for word in words if not (word.startswith("~") and _key(word) in added)]
 
 
 def _key(override: str) -> str:

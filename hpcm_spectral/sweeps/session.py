@@ -29,8 +29,6 @@ class SweepSession(Callback):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
-        except OSError:
-            return  # Hydra fails for the same reason, and its error is shown
         except Timeout:
             # Of a callback's errors Hydra only warns.
             print(
@@ -39,6 +37,8 @@ class SweepSession(Callback):
                 file=sys.stderr,
             )
             sys.exit(2)
+        except OSError:
+            return  # Hydra fails for the same reason, and its error is shown
         SweepSession._lock = lock
         for path in (folder / RECORDS).glob("*.json"):
             path.unlink(missing_ok=True)

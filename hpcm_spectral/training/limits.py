@@ -24,6 +24,8 @@ def check_trainer(node: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"trainer.precision must be 32-true, bf16-mixed or 16-mixed, got {precision}: weights need full precision."
         )
+    if (steps := node.get("max_steps")) is not None and steps != -1 and steps < 1:
+        raise ConfigError(f"trainer.max_steps must be at least 1, or -1 for no limit, got {steps}.")
     max_time = node.get("max_time")
     with contextlib.suppress(MisconfigurationException, TypeError):  # of another form: the Trainer itself says so
         if max_time is not None and not (Timer(max_time).time_remaining() or 0) > 0:

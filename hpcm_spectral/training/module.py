@@ -1,5 +1,6 @@
 """What Lightning trains: a codec, its loss, and stages that exist during training only."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -210,7 +211,7 @@ class CodecModule(pl.LightningModule):
         """The recipe's optimizer and schedule over :meth:`parameter_groups`."""
         optimizer = self.recipe.optimizer(self.parameter_groups())
         self._lr_ratios = lr_ratios(optimizer)
-        steps = int(self.trainer.estimated_stepping_batches) if self.recipe.counts_steps else 0
+        steps = self._planned_steps() if self.recipe.counts_steps else 0
         schedule = self.recipe.scheduler(optimizer, steps)
         self._settings = settings_of(optimizer, schedule, self.recipe.interval)
         if self._resumed:
@@ -222,6 +223,15 @@ class CodecModule(pl.LightningModule):
             # Lightning would step it after the epoch's checkpoint, which a resumed run would miss.
             config |= {"monitor": self.recipe.monitor, "reduce_on_plateau": True, "frequency": NEVER}
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
+
+    def _planned_steps(self) -> int:
+        """Optimizer steps of all epochs; Lightning's own estimate would begin loading before a resume says where."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data is None:
+            return int(self.trainer.estimated_stepping_batches)
+        batches, limit = len(data.train_dataloader()), self.trainer.limit_train_batches
+        batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+        return (self.trainer.max_epochs or 1) * math.ceil(batches / self.trainer.accumulate_grad_batches)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
         """A step of the schedule, after which all groups keep their ratios."""

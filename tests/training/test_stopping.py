@@ -12,7 +12,7 @@ import torch
 from hpcm_spectral.training.stopping import SIGNALS
 
 SENDER = """
-import os, signal
+import psutil
 from lightning.pytorch.callbacks import Callback
 
 class Send(Callback):
@@ -24,7 +24,9 @@ class Send(Callback):
 
     def send(self, trainer, *args, **kwargs):
         if trainer.global_step == self.step and not trainer.sanity_checking:
-            os.kill(os.getpid(), self.number)
+            # As a scheduler does, to all of them.
+            for process in (*psutil.Process().children(), psutil.Process()):
+                process.send_signal(self.number)
 
 class Leave(Callback):
     \"\"\"Asks Lightning to end the training.\"\"\"
@@ -68,7 +70,10 @@ def assert_equal_runs(one: Path, other: Path) -> None:
     ("stops", "options"),
     [
         (["trainer.max_steps=7", "trainer.max_steps=10", "trainer.max_steps=-1"], ["phase1=dct_truncation"]),
-        (["trainer.max_steps=4", "trainer.max_steps=12", "trainer.max_steps=-1"], ["+trainer.val_check_interval=2"]),
+        (
+            ["trainer.max_steps=4", "trainer.max_steps=12", "trainer.max_steps=-1"],
+            ["+trainer.val_check_interval=2", "lr_scheduler=warmup_cosine"],
+        ),
         (
             ["trainer.max_steps=2", "trainer.max_steps=-1"],
             ["trainer.accumulate_grad_batches=2", "data.num_workers=1", "lr_scheduler=plateau"],
@@ -124,7 +129,12 @@ def test_a_signal_ends_the_training_after_the_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "run"
-    words = [*short_run, "+callbacks.send._target_=own_callbacks.Send", f"+callbacks.send.after={hook}"]
+    words = [
+        *short_run,
+        "data.num_workers=1",
+        "+callbacks.send._target_=own_callbacks.Send",
+        f"+callbacks.send.after={hook}",
+    ]
     number = SIGNALS[step % len(SIGNALS)]
     if number != signal.SIGINT:  # where Lightning has ways of its own
         for key in ("NTASKS", "NTASKS_PER_NODE", "JOB_ID", "PROCID", "LOCALID", "NODEID"):
