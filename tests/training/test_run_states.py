@@ -1,13 +1,15 @@
 """What a run folder says of its run, and what is kept of the work: moved folders, failing pictures, refused starts."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-import wandb
 from PIL import Image
 
 OWN = """
@@ -127,7 +129,6 @@ def test_tied_weights_are_exported(run_train: Callable[..., int], short_run: lis
         (["trainer.precision=16-mixed"], "bf16-mixed"),
         (["+trainer.max_time=00:00:00:00"], "max_time"),
         (["+callbacks.mine._target_=lightning.pytorch.callbacks.BatchSizeFinder"], "callbacks.mine"),
-        (["logger=wandb", "logger.wandb.offline=false"], "wandb login"),
     ],
 )
 def test_what_would_break_later_is_refused_and_nothing_is_left(
@@ -137,12 +138,7 @@ def test_what_would_break_later_is_refused_and_nothing_is_left(
     short_run: list[str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wandb.teardown()  # it remembers that an earlier test was offline
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     assert run_train(*short_run, *overrides, f"hydra.run.dir={tmp_path}/run") == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ")
@@ -191,3 +187,22 @@ def test_images_may_move_but_not_change(
     assert run_train(f"resume={folder}", "trainer.max_epochs=4") == 2
     assert "5 instead of 4" in capsys.readouterr().err
     assert (folder / "summary.json").read_bytes() == before
+
+
+def test_wandb_without_a_key_is_refused_and_nothing_is_left(short_run: list[str], tmp_path: Path) -> None:
+    # In a process of its own, as W&B remembers how it was used before.
+    script = Path(__file__).parents[2] / "scripts/train.py"
+    env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+    done = subprocess.run(
+        [
+            *(sys.executable, str(script), *short_run),
+            *("logger=wandb", "logger.wandb.offline=false", f"hydra.run.dir={tmp_path}/run"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**env, "NETRC": str(tmp_path / "netrc"), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 2
+    assert "wandb login" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
