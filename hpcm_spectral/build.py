@@ -257,8 +257,8 @@ def start_loggers(loggers: Sequence[Logger], config: Mapping[str, Any]) -> None:
         try:
             logger.log_hyperparams(dict(config))
         except Exception as error:  # loggers are others' code
-            offline = isinstance(logger, WandbLogger) and not logger._offline
-            advice = "; run wandb login, or set logger.wandb.offline=true and upload later" if offline else ""
+            online = isinstance(logger, WandbLogger) and not logger._offline
+            advice = "; run wandb login, or set logger.wandb.offline=true and upload later" if online else ""
             raise ConfigError(
                 f"logger must be able to start, but {type(logger).__name__} fails: {first_line(error)}{advice}."
             ) from error

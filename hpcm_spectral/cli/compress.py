@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from hpcm_spectral.cli.coding import CodingSettings, code_files
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.config import Megapixels, check_settings, plain
-from hpcm_spectral.data.decode import as_tensor, read_head, read_image
+from hpcm_spectral.data.decode import as_tensor, read_image_and_profile
 from hpcm_spectral.data.folder import list_images
 from hpcm_spectral.data.profiles import Profile, profile_notes
 from hpcm_spectral.evaluation.files import SUFFIX, write_hpcm
@@ -39,8 +39,8 @@ def run_compression(cfg: DictConfig) -> None:
         device = next(codec.parameters()).device
 
         def compress(source: Path, target: Path) -> tuple[int, bool]:
-            pixels = read_image(source, settings.max_megapixels)
-            profiles.append(read_head(source, settings.max_megapixels).profile)
+            pixels, profile = read_image_and_profile(source, settings.max_megapixels)
+            profiles.append(profile)
             image = write_hpcm(codec, as_tensor(pixels)[None].to(device), target, level)
             return image.height * image.width, True
 

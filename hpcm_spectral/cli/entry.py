@@ -127,11 +127,8 @@ def _prepare_training(line: CommandLine) -> None:
     if line.flags.multirun or mode == "MULTIRUN":
         if any(override.key_or_group == "hydra.run.dir" for override in overrides):
             raise ConfigError("hydra.run.dir must be left out of a sweep, got one; its folder is hydra.sweep.dir.")
-        place, swept = (
-            value_of(overrides, "hydra.sweep.dir"),
-            [o.key_or_group for o in overrides if o.is_sweep_override()],
-        )
-        if any(f"${{{key}}}" in str(place) for key in swept):
+        place = value_of(overrides, "hydra.sweep.dir")
+        if any(f"${{{o.key_or_group}}}" in str(place) for o in overrides if o.is_sweep_override()):
             raise ConfigError(
                 f"hydra.sweep.dir must be the same for all jobs, got {place}; set hydra.sweep.subdir by it."
             )

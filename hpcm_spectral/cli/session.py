@@ -61,6 +61,8 @@ def fit(run: Run, folder: Path, checkpoint: Path | None) -> dict[str, Any]:
         # Lightning turns an interrupt from the keyboard into an exit of its own.
         if isinstance(error, (KeyboardInterrupt, SystemExit)) or run.stopping.reason == "signal":
             state = "interrupted"
+            if isinstance(error, Exception):  # such as of a worker that the signal has reached, too
+                log.warning("while stopping: %s: %s", type(error).__name__, first_line(error))
             if not checkpoint_path(folder, LAST).exists():
                 log.info("interrupted before anything was kept; the same command with resume=auto begins anew")
                 raise run.stopping.interruption() from None

@@ -50,13 +50,24 @@ def read_image(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> UInt8[np.nda
         DataError: The file is missing, damaged, no image, of more than ``max_megapixels`` million pixels, or of a kind
             whose values cannot be trusted.
     """
+    return read_image_and_profile(path, max_megapixels)[0]
+
+
+def read_image_and_profile(
+    path: Path, max_megapixels: int = MAX_MEGAPIXELS
+) -> tuple[UInt8[np.ndarray, "H W 3"], Profile]:
+    """Decode an image as `read_image` does; besides, what became of its colour profile.
+
+    Raises:
+        DataError: As `read_image` does.
+    """
     with _opened(path, max_megapixels) as image:
-        lower = other_bytes(image)
+        profile, lower = profile_of(image), other_bytes(image)
         if lower is None:
-            return _rgb(image, None)
+            return _rgb(image, None), profile
         with _opened(path, max_megapixels) as again:
             again.tile = lower
-            return _rgb(image, again)
+            return _rgb(image, again), profile
 
 
 def read_head(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> Head:
@@ -75,8 +86,8 @@ def check_image(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> Head:
     Raises:
         DataError: As `read_image` does.
     """
-    height, width, _ = read_image(path, max_megapixels).shape
-    return Head(width, height, read_head(path, max_megapixels).profile)
+    pixels, profile = read_image_and_profile(path, max_megapixels)
+    return Head(pixels.shape[1], pixels.shape[0], profile)
 
 
 def read_size(path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> tuple[int, int]:
@@ -166,14 +177,14 @@ def _unrecognised(path: Path) -> UnreadableError:
 
 def _rgb(image: ImageFile, lower: ImageFile | None) -> UInt8[np.ndarray, "H W 3"]:
     """Decode; ``lower`` decodes to the lower bytes of 16-bit colours."""
-    small = image.tile[0].args if image.format == "PNG" and image.tile else None
+    raw = image.tile[0].args if image.format == "PNG" and image.tile else None
     image.load()
     opaque = None
     colours: Image.Image = image
     if lower is not None:
         lower.load()
         bytes_of = np.array(lower)
-        if small == "LA;16B":
+        if raw == "LA;16B":
             bytes_of = bytes_of[:, :, [1, 1, 1, 3]]
         pixels, opaque = colours_to_8_bits(np.array(image), bytes_of, image.info.get("transparency"))
         colours = Image.fromarray(pixels, image.mode)
@@ -181,9 +192,9 @@ def _rgb(image: ImageFile, lower: ImageFile | None) -> UInt8[np.ndarray, "H W 3"
         pixels, opaque = grey_to_8_bits(image)
         colours = Image.fromarray(pixels)
     elif image.has_transparency_data:
-        if small in ("L;2", "L;4"):
+        if raw in ("L;2", "L;4"):
             # The transparent grey is named by its value of 2 or 4 bits.
-            image.info["transparency"] *= {"L;2": 85, "L;4": 17}[small]
+            image.info["transparency"] *= {"L;2": 85, "L;4": 17}[raw]
         colours = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     alpha = colours.getchannel("A") if colours.mode == "RGBA" else None
     if opaque is not None:

@@ -95,7 +95,7 @@ def list_files(folder: Path, extensions: Set[str], kind: str) -> list[Path]:
                 continue
             path = Path(parent, name)
             # Opening a pipe, socket or device would wait for ever; a broken link counts as a file.
-            if os.path.splitext(name)[1].lower() in extensions and (path.is_file() or not path.exists()):  # noqa: PTH122
+            if path.suffix.lower() in extensions and (path.is_file() or not path.exists()):
                 found.append(path)
             else:
                 ignored.append(os.path.relpath(path, folder))

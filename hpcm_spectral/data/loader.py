@@ -1,10 +1,15 @@
 """Numbering the training samples, and loading them so that a resumed training continues where it stopped."""
 
+import signal
 from collections.abc import Iterator
 
+from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
+
+# What a user or a scheduler sends to a training that has to go; the last one is what SLURM's --signal is set to.
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
 class EpochSampler(DistributedSampler[int]):
@@ -70,3 +75,10 @@ class TrainingLoader(DataLoader[Tensor]):
         for batch in super().__iter__():
             self._given += 1
             yield batch
+
+
+def begin_worker(number: int) -> None:
+    """As Lightning does; signals that reach a whole group of processes are the main one's to obey."""
+    for stop in STOP_SIGNALS:
+        signal.signal(stop, signal.SIG_IGN)
+    pl_worker_init_function(number)

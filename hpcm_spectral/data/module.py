@@ -3,20 +3,18 @@
 import hashlib
 import logging
 import os
-import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import LightningDataModule
-from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hpcm_spectral.data.dataset import OnError, SmallImages, TrainingCrops, ValidationImages
 from hpcm_spectral.data.decode import MAX_MEGAPIXELS
-from hpcm_spectral.data.loader import EpochSampler, TrainingLoader
+from hpcm_spectral.data.loader import EpochSampler, TrainingLoader, begin_worker
 from hpcm_spectral.errors import DataError, SettingError
 
 logger = logging.getLogger(__name__)
@@ -180,19 +178,11 @@ class ImageDataModule(LightningDataModule):
             "num_workers": workers,
             "persistent_workers": workers > 0,
             "pin_memory": self.pin_memory and torch.cuda.is_available(),
-            "worker_init_fn": _begin_worker,
+            "worker_init_fn": begin_worker,
             # A loader seeds its workers from PyTorch's global generator otherwise, at each epoch: the model's
             # random numbers would depend on how often data was loaded.
             "generator": torch.Generator().manual_seed(self.seed),
         }
-
-
-def _begin_worker(number: int) -> None:
-    """As Lightning does; signals that reach a whole group of processes are the main one's to obey."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    pl_worker_init_function(number)
 
 
 def _contents(files: Sequence[Path]) -> dict[str, Any]:

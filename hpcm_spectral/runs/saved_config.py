@@ -68,7 +68,7 @@ def with_saved_overrides(
     """Command-line arguments, before them the overrides of the run that they continue.
 
     What is given anew replaces what was saved; another option of a group replaces the group's settings, too. Settings
-    that do not fit what was given anew are left out, and named.
+    that do not fit what was given anew are left out, and named. A setting that was added with a + needs none now.
 
     Args:
         arguments: Overrides as Hydra reads them.

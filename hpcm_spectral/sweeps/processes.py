@@ -21,6 +21,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 
+from hpcm_spectral.data.loader import STOP_SIGNALS
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.runs.summary import read_summary, write_summary
 from hpcm_spectral.sweeps.launchers import RANKS
@@ -30,7 +31,7 @@ log = logging.getLogger("hpcm_spectral")
 PROGRAM = ("-m", "hpcm_spectral.cli")
 # What a training that is asked to stop may take before it is killed.
 PATIENCE_S = 60.0
-REFUSED, INTERRUPTED = 2, tuple(s for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) for s in (128 + n, -n))
+REFUSED, INTERRUPTED = 2, tuple(status for n in STOP_SIGNALS for status in (128 + n, -n))
 
 
 class JobFailedError(Exception):

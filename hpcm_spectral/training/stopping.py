@@ -12,13 +12,11 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 
+from hpcm_spectral.data.loader import STOP_SIGNALS
 from hpcm_spectral.runs.folder import LAST, checkpoint_path
 
 log = logging.getLogger(__name__)
 Reason = Literal["signal", "max_time", "max_steps", "criterion", "callback"]
-# What a scheduler or a user sends to a training that has to go; the last one is what SLURM's --signal is set to.
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-
 # A terminal and a launcher send the same signal twice: what follows within seconds is no second one.
 ECHO_S = 3.0
 
@@ -122,7 +120,7 @@ class Stopping(Checkpoint):
         previous: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
             own = (signal.SIG_DFL, signal.default_int_handler)
-            previous = {number: now for number in SIGNALS if (now := signal.getsignal(number)) in own}
+            previous = {number: now for number in STOP_SIGNALS if (now := signal.getsignal(number)) in own}
         self._handlers = dict.fromkeys(previous, self._ask)
         try:
             yield

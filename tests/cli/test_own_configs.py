@@ -93,6 +93,13 @@ def test_help_lists_them_and_mistakes_are_told_with_them(
     assert "loss must be one of mine, ms_ssim, mse, got mime; did you mean mine?" in capsys.readouterr().err
     assert run_train(*given, "loss=mine", "loss.lambda=1") == 2
     assert "loss.lambda is not a setting; did you mean loss.lmbda?" in capsys.readouterr().err
+    folder = (Path("conf") if place == "conf" else own) / "experiment"
+    folder.mkdir(exist_ok=True)
+    (folder / "unquoted.yaml").write_text("# @package _global_\ndefaults:\n  - override /phase1: off\n")
+    assert run_train(*given, "experiment=unquoted") == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "experiment=unquoted" in line
+    assert "quote words" in line
 
 
 def test_both_places_together(own: Path, run_train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

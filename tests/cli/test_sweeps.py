@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from sweep_output import SCRIPT, rows_of
 
@@ -169,6 +170,16 @@ def test_a_sweep_that_cannot_begin_ends_with_one_sentence_and_leaves_no_folder(
     (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
     assert sentence in line
     assert not (tmp_path / "s").exists()
+
+
+def test_two_sweeps_do_not_share_a_folder(
+    sweep: list[str], run_train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s").mkdir()
+    with FileLock(tmp_path / "s/.lock"):
+        assert run_train(*sweep, "seed=1,2") == 2
+    assert "another process is at work" in capsys.readouterr().err
+    assert not (tmp_path / "s/seed=1").exists()
 
 
 def test_two_processes_do_not_share_a_run_folder(

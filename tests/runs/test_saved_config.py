@@ -121,3 +121,10 @@ def test_overrides_of_a_run_of_today_stay(tmp_path: Path) -> None:
     write_config(tmp_path, CONFIG, ["logger.wandb=null", "logger.own.key=1"])
     write_phases(tmp_path, [])
     assert with_saved_overrides([f"resume={tmp_path}"], str(tmp_path))[:2] == ["logger.wandb=null", "logger.own.key=1"]
+
+
+def test_what_was_added_with_a_plus_is_given_anew_or_taken_away_without_one(tmp_path: Path) -> None:
+    write_config(tmp_path, CONFIG, ["+model.N=8", "+trainer.max_steps=9"])
+    write_phases(tmp_path, [])
+    again = with_saved_overrides([f"resume={tmp_path}", "model.N=16", "~trainer.max_steps"], str(tmp_path))
+    assert again == ["hydra.mode=RUN", f"resume={tmp_path}", "+model.N=16"]

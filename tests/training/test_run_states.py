@@ -128,6 +128,7 @@ def test_tied_weights_are_exported(run_train: Callable[..., int], short_run: lis
         (["trainer.precision=16-true"], "precision"),
         (["trainer.precision=16-mixed"], "bf16-mixed"),
         (["+trainer.max_time=00:00:00:00"], "max_time"),
+        (["+trainer.max_steps=0"], "max_steps"),
         (["+callbacks.mine._target_=lightning.pytorch.callbacks.BatchSizeFinder"], "callbacks.mine"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpcm_spectral.training.stopping import SIGNALS
+from hpcm_spectral.data.loader import STOP_SIGNALS
 
 SENDER = """
 import psutil
@@ -135,7 +135,7 @@ def test_a_signal_ends_the_training_after_the_step(
         "+callbacks.send._target_=own_callbacks.Send",
         f"+callbacks.send.after={hook}",
     ]
-    number = SIGNALS[step % len(SIGNALS)]
+    number = STOP_SIGNALS[step % len(STOP_SIGNALS)]
     if number != signal.SIGINT:  # where Lightning has ways of its own
         for key in ("NTASKS", "NTASKS_PER_NODE", "JOB_ID", "PROCID", "LOCALID", "NODEID"):
             monkeypatch.setenv(f"SLURM_{key}", "1" if "TASKS" in key else "0")
