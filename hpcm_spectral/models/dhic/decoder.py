@@ -12,6 +12,7 @@ from hpcm_spectral.models.dhic.blocks import Block, WeightedConv, blocks, up
 from hpcm_spectral.models.dhic.prior import DecodedScale
 from hpcm_spectral.models.dhic.rate import RateTable
 from hpcm_spectral.models.dhic.sizes import Sizes
+from hpcm_spectral.ops.pointwise import PointwiseConv2d
 
 
 class Merge(nn.Module):
@@ -21,7 +22,7 @@ class Merge(nn.Module):
         super().__init__()
         self.gain = RateTable(levels, channels)
         self.block = Block(3 * channels, checkpointed=checkpointed)
-        self.leave = nn.Conv2d(3 * channels, channels, 1)
+        self.leave = PointwiseConv2d(3 * channels, channels)
 
     def forward(self, d: Float[torch.Tensor, "B C h w"], scale: DecodedScale, level: Level) -> torch.Tensor:
         """Same shape as ``d``."""

@@ -17,6 +17,7 @@ from hpcm_spectral.entropy import SymbolCoder
 from hpcm_spectral.models.dhic.blocks import Block, blocks, up
 from hpcm_spectral.models.dhic.rate import RateTable
 from hpcm_spectral.models.dhic.sizes import Sizes
+from hpcm_spectral.ops.pointwise import PointwiseConv2d
 
 # Bounds of the logarithm of the prior's standard deviation; the lower one is soft.
 LOG_SCALE_MIN, LOG_SCALE_MAX = -2.3, 10.0
@@ -45,10 +46,10 @@ class LatentScale(nn.Module):
         self.encoder_gain = RateTable(levels, channels)
         self.prior_gain = RateTable(levels, channels)
         self.step = RateTable(levels, latent_channels)
-        self.prior = nn.Conv2d(channels, 2 * latent_channels, 1)
+        self.prior = PointwiseConv2d(channels, 2 * latent_channels)
         self.encoder_block = Block(channels, checkpointed=checkpointed)
         self.posterior = Block(2 * channels, channels, latent_channels, checkpointed=checkpointed)
-        self.project = nn.Conv2d(latent_channels, channels, 1)
+        self.project = PointwiseConv2d(latent_channels, channels)
 
     def forward(
         self,

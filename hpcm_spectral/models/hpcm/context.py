@@ -24,6 +24,7 @@ from hpcm_spectral.models.hpcm.order import (
     unfold_into,
 )
 from hpcm_spectral.models.hpcm.sizes import HyperPriorOrder
+from hpcm_spectral.ops.pointwise import PointwiseConv2d
 
 
 class ContextNet(nn.Module):
@@ -33,7 +34,7 @@ class ContextNet(nn.Module):
         super().__init__()
         self.before = nn.Sequential(*(DWConvRB(3 * channels) for _ in range(depth_before)))
         self.after = nn.Sequential(*(DWConvRB(3 * channels) for _ in range(depth_after)))
-        self.out = nn.Conv2d(3 * channels, 2 * channels, 1)
+        self.out = PointwiseConv2d(3 * channels, 2 * channels)
 
     def forward(
         self, params: Float[torch.Tensor, "B CCC h w"], gain: Float[torch.Tensor, "1 CCC 1 1"]
@@ -76,7 +77,7 @@ class ProgressiveContext(nn.Module):
         self.channels = channels
         self.hyper_prior_order = hyper_prior_order
         conditioned = len(CODING_STEPS) - 1
-        self.adaptors = nn.ModuleList(nn.Conv2d(3 * channels, 3 * channels, 1) for _ in range(conditioned))
+        self.adaptors = nn.ModuleList(PointwiseConv2d(3 * channels, 3 * channels) for _ in range(conditioned))
         self.gains = nn.ParameterList(nn.Parameter(torch.ones(1, 3 * channels, 1, 1)) for _ in range(conditioned))
         self.net_coarse = ContextNet(channels, *depths_coarse)
         self.net_fine = ContextNet(channels, *depths_fine)
@@ -85,7 +86,7 @@ class ProgressiveContext(nn.Module):
             if cross_attention
             else None
         )
-        self.between = nn.ModuleList(nn.Conv2d(2 * channels, 2 * channels, 1) for _ in SCALES[1:])
+        self.between = nn.ModuleList(PointwiseConv2d(2 * channels, 2 * channels) for _ in SCALES[1:])
 
     def forward(
         self,

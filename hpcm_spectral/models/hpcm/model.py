@@ -30,6 +30,7 @@ from hpcm_spectral.models.hpcm.sizes import BASE, HyperPriorOrder, checked_argum
 from hpcm_spectral.models.hpcm.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import Padding, centred_padding
 from hpcm_spectral.ops.devices import reproducible
+from hpcm_spectral.ops.pointwise import shared_casts
 
 SIZE_MULTIPLE = 256
 # Pixels per position of y and of z.
@@ -204,7 +205,8 @@ class HPCM(CodesBatches, CompressionModel):
     ) -> list[ScaleLatent]:
         hyper_prior = self.h_s(z_hat)
         inside = padding.cells_inside(hyper_prior.shape[-2], hyper_prior.shape[-1], STRIDE_Y, hyper_prior.device)
-        return self.context(hyper_prior, coder, y, inside)
+        with shared_casts():
+            return self.context(hyper_prior, coder, y, inside)
 
     def _synthesise(self, latents: list[ScaleLatent], padding: Padding, dtype: torch.dtype) -> torch.Tensor:
         # Coded values are float32; the networks want their own precision.
