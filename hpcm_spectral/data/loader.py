@@ -1,5 +1,7 @@
 """Numbering the training samples, and loading them so that a resumed training continues where it stopped."""
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Iterator
 
@@ -75,6 +77,14 @@ class TrainingLoader(DataLoader[Tensor]):
         for batch in super().__iter__():
             self._given += 1
             yield batch
+
+
+@atexit.register
+def end_workers() -> None:
+    """Python asks workers that are left at its end by the signal that they ignore, and would wait for ever."""
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 def begin_worker(number: int) -> None:
