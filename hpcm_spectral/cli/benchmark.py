@@ -1,72 +1,255 @@
-"""Run a benchmark and print its table."""
+"""Run a benchmark: configs measured side by side, their table, and a folder with figures and a picture."""
 
 import logging
 import multiprocessing
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
 from omegaconf import DictConfig
+from pydantic import Field
 
+from hpcm_spectral.benchmarks import things
+from hpcm_spectral.benchmarks.comparison import Comparison, Measured
 from hpcm_spectral.benchmarks.dct import truncation_cost
-from hpcm_spectral.benchmarks.step import StepBenchmark, Stepper, variants_of
-from hpcm_spectral.benchmarks.turns import seconds_in_turns
-from hpcm_spectral.build import build_data_and_module
-from hpcm_spectral.config import RunSettings, check_config, plain
-from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.benchmarks.rates import MATRIX_SIZE, matrix_operations, matrix_product
+from hpcm_spectral.benchmarks.things import Thing
+from hpcm_spectral.benchmarks.turns import rounds_in_turns
+from hpcm_spectral.build import build_data_and_module, build_stages
+from hpcm_spectral.cli.compared import Compared, compose_each
+from hpcm_spectral.cli.entry import config_folder
+from hpcm_spectral.cli.outputs import folder_to_fill, output_folder
+from hpcm_spectral.config import RunSettings, StrictSettings, check_config, check_settings, plain
+from hpcm_spectral.errors import ConfigError, UserError
+from hpcm_spectral.models.init_from import initialise
+from hpcm_spectral.models.sources import read_source
 from hpcm_spectral.ops.devices import check_device
-from hpcm_spectral.training.resources import peak_memory_mib
+from hpcm_spectral.reports.style import save_figure
+from hpcm_spectral.runs.plain_files import write_json
+from hpcm_spectral.runs.provenance import describe_run
+from hpcm_spectral.training.module import BASELINE
+from hpcm_spectral.training.resources import accelerator_facts, peak_memory_mib
 
 log = logging.getLogger("hpcm_spectral")
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16}
+FIGURES, PICTURE = "benchmark.json", "benchmark.png"
+Count = Annotated[int, Field(ge=1)]
+TITLES = {
+    "step": "Training steps",
+    "encode": "Encoding",
+    "decode": "Decoding",
+    "evaluate": "Evaluation",
+    "loader": "Loading of training data",
+}
+
+
+class DctSettings(StrictSettings):
+    """The settings of ``conf/benchmark/dct.yaml``."""
+
+    kind: Literal["dct"]
+    batch: Count
+    size: Count
+    repeats: Count
+    device: str
+
+
+class BenchmarkSettings(StrictSettings):
+    """The settings of ``conf/benchmark/step.yaml`` and its likes that are not those of a training."""
+
+    kind: Literal["step", "encode", "decode", "evaluate", "loader"]
+    compare: list[Any] | dict[str, Any] | None
+    repeats: Count
+    device: str
+    threads: Count | None
+    memory: bool
+    epoch: float | None
+    picture: tuple[Count, Count]
+    output: str | None
 
 
 def run_benchmark(cfg: DictConfig) -> None:
-    """Measure and print.
+    """Measure, print, and write what was measured.
 
     Raises:
-        ConfigError: A value is outside its range.
+        ConfigError: A value is outside its range, or a config that is compared cannot be built.
     """
     config: dict[str, Any] = plain(cfg)
-    kind = config.pop("kind")
-    if kind not in ("dct", "step"):
-        raise ConfigError(f"kind must be dct or step, got {kind!r}; choose benchmark=dct or benchmark=step.")
-    for key in ("batch", "size", "repeats"):
-        value = config.get(key, 1)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{key} must be a whole number from 1 on, got {value!r}.")
-    check_device(config["device"])
-    print((truncation_cost(**config) if kind == "dct" else _step_cost(config)).table())
-
-
-def _step_cost(config: dict[str, Any]) -> StepBenchmark:
-    """Memory from a fresh process per phase, then times in turns."""
-    _check_trainer(config["trainer"])
-    steppers, batch = _steppers_and_batch(config)
-    phases = list(steppers)
-    if len(phases) == 1:
-        raise ConfigError("phase1 or phase2 must be on to be measured, got off for both.")
-    codec = type(steppers[phases[0]].module.codec).__name__
-    title = f"{codec}, {'x'.join(map(str, batch.shape))}, {config['trainer']['precision']}, on {batch.device}"
-    del steppers, batch
-    peaks = {}
-    for phase in phases:
-        log.info("%s: peak memory of two steps in a fresh process", phase)
-        # Spawned: a forked process would start with this one's memory.
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            peaks[phase] = pool.submit(_peak_memory_mib, config, phase).result()
-    log.info("%d timed steps of each in turns", config["repeats"])
-    steppers, batch = _steppers_and_batch(config)
-    steps = {phase: partial(stepper.step, batch) for phase, stepper in steppers.items()}
-    return StepBenchmark(title, seconds_in_turns(steps, batch.device, config["repeats"]), peaks)
-
-
-def _check_trainer(trainer: dict[str, Any]) -> None:
-    """Refuse what a step without a trainer would silently leave out."""
-    if trainer["precision"] not in PRECISIONS:
+    if config["kind"] not in ("dct", *TITLES):
         raise ConfigError(
-            f"trainer.precision must be one of {', '.join(PRECISIONS)} to be measured, got {trainer['precision']!r}."
+            f"kind must be dct, {', '.join(TITLES)}, got {config['kind']!r}; choose one as benchmark=step."
+        )
+    if config["kind"] == "dct":
+        settings = check_settings(DctSettings, config)
+        check_device(settings.device)
+        print(truncation_cost(settings.batch, settings.size, repeats=settings.repeats, device=settings.device).table())
+        return
+    own = _settings(config)
+    device = check_device(own.device)
+    output = None if own.output is None else output_folder(own.output, "a benchmark", [FIGURES, PICTURE])
+    compared = _compared(own, config)
+    with nullcontext() if output is None else folder_to_fill(output), _threads_kept():
+        comparison = _measure(own, compared, device)
+        print(comparison.table())
+        if output is not None:
+            _write(comparison, output)
+    for line in comparison.sentences():
+        log.info("%s", line)
+    if output is not None:
+        log.info("in %s: %s, %s", output, FIGURES, PICTURE)
+
+
+def _settings(config: dict[str, Any]) -> BenchmarkSettings:
+    own = {key: value for key, value in config.items() if key not in RunSettings.model_fields}
+    if isinstance(own.get("picture"), list):
+        own["picture"] = tuple(own["picture"])  # YAML has lists only
+    return check_settings(BenchmarkSettings, own)
+
+
+def _compared(own: BenchmarkSettings, config: dict[str, Any]) -> list[Compared]:
+    """What is compared: sets of overrides, or the stages of a training step, or nothing beside the config itself."""
+    if own.compare is not None:
+        return compose_each(own.compare)
+    if own.kind != "step":
+        return [Compared("as given", (), config)]
+    without = _without_stages(config)
+    stages = build_stages(check_config(_of_run(config)))
+    if not stages:
+        raise ConfigError(
+            "phase1 or phase2 must be on to be measured, got off for both; turn one on, or name configs in compare."
+        )
+    compared = [Compared(BASELINE, (), without)]
+    for key, stage in stages.items():
+        group, _, name = key.partition(".")
+        alone = {name: config[group][name]} if name else config[group]
+        compared.append(Compared(stage.phase, (), without | {group: alone}))
+    return compared
+
+
+def _of_run(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in RunSettings.model_fields if key in config}
+
+
+def _without_stages(config: dict[str, Any]) -> dict[str, Any]:
+    return config | {"phase1": {}, "phase2": {}, "stages": {}}
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measure(own: BenchmarkSettings, compared: list[Compared], device: torch.device) -> Comparison:
+    """Build all, so that none fails after others were measured; memory in fresh processes, then times in turns."""
+    usual = torch.get_num_threads()
+    calls: dict[str, Callable[[], object]] = {}
+    built: dict[str, tuple[Thing, Measured]] = {}
+    for each in compared:
+        threads = _settings(each.config).threads or usual
+        torch.set_num_threads(threads)
+        log.info("%s: building", each.name)
+        thing = _named(each, len(compared), lambda each=each: _build(each.config))  # type: ignore[misc]
+        matrix = None
+        if thing.operations is not None:
+            precision = "float32 as TF32" if thing.tf32 and device.type == "cuda" else str(thing.dtype).split(".")[1]
+            matrix = f"{precision}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else precision
+            product = matrix_product(thing.dtype, device, tf32=thing.tf32)
+            calls.setdefault(f"matrix products, {matrix}", partial(_on_threads, threads, product))
+        calls[f"config {each.name}"] = partial(_on_threads, threads, thing.call)
+        built[each.name] = (
+            thing,
+            Measured(each.name, each.overrides, thing.subject, thing.images, threads, 0, (), matrix=matrix),
+        )
+    peaks = {each.name: _peak(each, usual) if own.memory else None for each in compared}
+    log.info("%d rounds of each in turns", own.repeats)
+    # Loading is the CPU's work.
+    clock = torch.device("cpu") if own.kind == "loader" else device
+    rounds = rounds_in_turns(calls, clock, own.repeats + 1, announce=True)
+    measured = []
+    for name, (thing, figures) in built.items():
+        first, *seconds = rounds[f"config {name}"]
+        operations = None if thing.operations is None else thing.operations()
+        measured.append(
+            replace(figures, first_seconds=first, seconds=seconds, peak_mib=peaks[name], operations=operations)
+        )
+    keys = dict.fromkeys(each.matrix for each in measured if each.matrix is not None)
+    rates = {key: _rate(rounds[f"matrix products, {key}"][1:]) for key in keys}
+    models = dict.fromkeys(str(each.config["model"]["_target_"]).split(".")[-1] for each in compared)
+    subject = "" if own.kind == "loader" else f" of {' and '.join(models)}"
+    place = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+    return Comparison(f"{TITLES[own.kind]}{subject} on {place}", measured, rates)
+
+
+def _rate(seconds: tuple[float, ...]) -> float:
+    return matrix_operations(MATRIX_SIZE) / sorted(seconds)[len(seconds) // 2]
+
+
+def _on_threads(threads: int, call: Callable[[], object]) -> None:
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    call()
+
+
+def _named(each: Compared, count: int, build: Callable[[], Any]) -> Any:
+    """What ``build`` returns; an error says of which config it is, where there are several."""
+    try:
+        return build()
+    except UserError as error:
+        if count == 1:
+            raise
+        raise ConfigError(f"{each.name} cannot be measured: {error}") from error
+
+
+def _build(config: dict[str, Any]) -> Thing:
+    """What the config's kind of benchmark calls."""
+    own = _settings(config)
+    _check_trainer(own.kind, config["trainer"])
+    if own.kind != "step":
+        config = _without_stages(config)
+    if own.kind != "loader":
+        # A batch or a picture is needed, for which no process need start and no image stay.
+        config = config | {"data": config["data"] | {"num_workers": 0, "cache_mb": 0}}
+    settings = check_config(_of_run(config))
+    data, module = build_data_and_module(settings)
+    if own.kind == "loader":
+        return things.epoch_of_batches(data)
+    codec = module.codec
+    if settings.init_from is not None:
+        source = read_source(settings.init_from, "init_from", [settings.model["_target_"]])
+        initialise(codec, source, config_folder() / "model")
+    if own.kind == "step":
+        batch = next(iter(data.train_dataloader())).to(own.device)
+        progress = things.progress_within(module) if own.epoch is None else own.epoch
+        clip, autocast = config["trainer"]["gradient_clip_val"], PRECISIONS[config["trainer"]["precision"]]
+        return things.training_step(things.Stepper(module.to(own.device).train(), progress, clip, autocast), batch)
+    codec.eval().settle()
+    codec.update(force=True)
+    codec.to(own.device)
+    picture = things.photograph(data.train_files()[0], *own.picture)
+    if own.kind == "evaluate":
+        return things.scoring(codec, picture)
+    make = things.encoding if own.kind == "encode" else things.decoding
+    return make(codec, picture, module.memory_format)
+
+
+def _check_trainer(kind: str, trainer: dict[str, Any]) -> None:
+    """Refuse what a benchmark without a trainer would silently leave out."""
+    if kind == "loader":
+        return
+    possible = PRECISIONS if kind == "step" else ["32-true"]
+    if trainer["precision"] not in possible:
+        why = "" if kind == "step" else ", as files are coded in float32"
+        raise ConfigError(
+            f"trainer.precision must be one of {', '.join(possible)} to be measured{why}, got {trainer['precision']!r}."
         )
     if trainer["accumulate_grad_batches"] != 1:
         raise ConfigError(
@@ -75,19 +258,35 @@ def _check_trainer(trainer: dict[str, Any]) -> None:
         )
 
 
-def _steppers_and_batch(config: dict[str, Any]) -> tuple[dict[str, Stepper], torch.Tensor]:
-    settings = {key: config[key] for key in RunSettings.model_fields if key in config}
-    data, module = build_data_and_module(check_config(settings))
-    module.to(config["device"]).train()
-    batch = next(iter(data.train_dataloader())).to(config["device"])
-    trainer = config["trainer"]
-    clip, autocast = trainer["gradient_clip_val"], PRECISIONS[trainer["precision"]]
-    steppers = {name: Stepper(*variant, clip, autocast) for name, variant in variants_of(module).items()}
-    return steppers, batch
+def _peak(each: Compared, threads: int) -> float:
+    log.info("%s: peak memory of two calls in a fresh process", each.name)
+    # Spawned: a forked process would start with this one's memory.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_peak_memory_mib, each.config, threads).result()
+        except BrokenProcessPool:
+            raise ConfigError(
+                f"{each.name} must fit into memory, but its process was ended; make data.batch_size or picture "
+                "smaller, or set memory=false."
+            ) from None
 
 
-def _peak_memory_mib(config: dict[str, Any], phase: str) -> float:
-    steppers, batch = _steppers_and_batch(config)
+def _peak_memory_mib(config: dict[str, Any], threads: int) -> float:
+    own = _settings(config)
+    torch.set_num_threads(own.threads or threads)
+    thing = _build(config)
     for _ in range(2):
-        steppers[phase].step(batch)
-    return torch.cuda.max_memory_allocated() / 2**20 if batch.is_cuda else peak_memory_mib()
+        thing.call()
+    on_gpu = own.device == "cuda" and own.kind != "loader"
+    return torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_memory_mib()
+
+
+def _write(comparison: Comparison, output: Path) -> None:
+    """The picture and the figures, both or none."""
+    try:
+        save_figure(comparison.picture(), output / PICTURE)
+        figures = comparison.plain() | {"session": describe_run(None, accelerator_facts())}
+        write_json(output / FIGURES, figures)
+    except BaseException:
+        (output / PICTURE).unlink(missing_ok=True)
+        raise

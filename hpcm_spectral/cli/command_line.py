@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
@@ -74,6 +75,10 @@ class CommandLine:
         """Have values that Hydra cannot read taken as they stand, such as paths with an = or an accent."""
         self.words = [_with_readable_value(word) for word in self.words]
 
+    def quote_items(self, key: str) -> None:
+        """Have overrides that a list holds taken as text, as ``compare=[[a=1],[a=2,b=3]]``: Hydra reads no = there."""
+        self.words = [_with_quoted_items(word) if _is_of(word, key) else word for word in self.words]
+
     def search_path(self) -> list[str]:
         """Where else configs are looked for than in the project's own: places as ``hydra.searchpath`` names them."""
         listed, folder = value_of(self.overrides(), SEARCH_PATH), self.flags.config_dir
@@ -114,8 +119,13 @@ class CommandLine:
             HydraException: They do not fit the config.
         """
         places = ",".join(map(quoted, self.search_path()))
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return compose(config_name, [*words, f"{SEARCH_PATH}=[{places}]"], return_hydra_config=True)
+        # Within a program Hydra is at work already, and there is only one.
+        at_work, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+        try:
+            with initialize_config_dir(str(config_folder()), version_base="1.3"):
+                return compose(config_name, [*words, f"{SEARCH_PATH}=[{places}]"], return_hydra_config=True)
+        finally:
+            GlobalHydra.instance().hydra = at_work
 
     def resumed(self) -> str:
         """What ``resume`` is set to; empty if it is not."""
@@ -240,6 +250,23 @@ def _with_readable_value(word: str) -> str:
     except HydraException:
         fine = False
     return word if fine else f"{key}={quoted(value)}"
+
+
+def _is_of(word: str, key: str) -> bool:
+    return re.match(rf"\+*{key}(\.[^=]+)?=\[", word) is not None
+
+
+def _with_quoted_items(word: str) -> str:
+    """An override with a list as its value, in which every item with an = is quoted.
+
+    >>> _with_quoted_items("compare=[[a.b=1, c=2],['d=[1,2]']]")
+    "compare=[['a.b=1','c=2'],['d=[1,2]']]"
+    """
+    key, _, value = word.partition("=")
+    # What is quoted already stays as it is.
+    parts = re.findall(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[\[\],]|[^\[\],'\"]+|.", value)
+    items = (part if "=" not in part or part[0] in "'\"" else quoted(part.strip()) for part in parts)
+    return f"{key}={''.join(items)}"
 
 
 def _paths_and_rest(words: Sequence[str], settings: Collection[str]) -> tuple[list[str], list[str]]:

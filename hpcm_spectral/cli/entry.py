@@ -59,8 +59,13 @@ def train() -> None:
 
 
 def benchmark() -> None:
-    """``scripts/benchmark.py``: measure two things side by side."""
-    _run("benchmark", "benchmark:run_benchmark", CommandLine.add_conf_beside)
+    """``scripts/benchmark.py``: measure configs side by side."""
+
+    def prepare(line: CommandLine) -> None:
+        line.add_conf_beside()
+        line.quote_items("compare")
+
+    _run("benchmark", "benchmark:run_benchmark", prepare)
 
 
 def compress() -> None:
