@@ -56,13 +56,13 @@ def variants_of(module: CodecModule) -> dict[str, tuple[CodecModule, float]]:
 
     The progress is half-way through a bounded window, and the start of one without end.
     """
-    variants = {"baseline": (CodecModule(module.codec, module.loss, module.recipe), 0.0)}
+    variants = {"baseline": (CodecModule(module.codec, module.loss, module.recipe).to(module.device), 0.0)}
     for stage in module.stages:
         assert isinstance(stage, Stage)
         start = stage.full_from
         end = start if stage.end_epoch is None else stage.end_epoch
         alone = CodecModule(module.codec, module.loss, module.recipe, [stage])
-        variants[stage.phase] = (alone.train(), (start + end) / 2)
+        variants[stage.phase] = (alone.to(module.device).train(), (start + end) / 2)
     return variants
 
 

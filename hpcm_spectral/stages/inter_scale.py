@@ -10,6 +10,7 @@ from torch import nn
 
 from hpcm_spectral.codec import ScaleLatent
 from hpcm_spectral.errors import SettingError, UserError
+from hpcm_spectral.ops.devices import LateReading
 from hpcm_spectral.stages.aligner import Aligner, Downsample, Subbands
 from hpcm_spectral.stages.base import Numbers, PenaltyStage
 from hpcm_spectral.stages.distances import Distance, mean_distance, unexplained
@@ -134,6 +135,7 @@ class InterScaleRegularizer(PenaltyStage):
         self.divergence_limit = divergence_limit
         self.aligners = nn.ModuleDict()
         self._ratios: dict[int, int] = {}
+        self._late: LateReading[float] = LateReading()
 
     @property
     def full_from(self) -> float:
@@ -200,7 +202,7 @@ class InterScaleRegularizer(PenaltyStage):
 
         Raises:
             UserError: Two adjacent latents do not fit each other, :meth:`prepare` was not called, or the term has
-                run away.
+                run away (on a GPU that is said at the next call, so that nobody waits).
         """
         if not self.aligners:
             raise UserError(f"{self.phase} must be prepared with latents of the codec first; call prepare(latents).")
@@ -261,17 +263,19 @@ class InterScaleRegularizer(PenaltyStage):
 
     def _stop_if_diverged(self, term: torch.Tensor, latents: Sequence[ScaleLatent], progress: float) -> None:
         size = term.detach().abs().nan_to_num(nan=math.inf)
-        if not all(bool(torch.isfinite(latent.y_hat).all()) for latent in latents):
-            size = torch.zeros_like(size)  # not this stage's doing: such a step is skipped and counted
+        # Latents that are not finite are not this stage's doing: such a step is skipped and counted.
+        sound = torch.stack([torch.isfinite(latent.y_hat).all() for latent in latents]).all()
+        size = torch.where(sound, size, 0.0)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # All processes stop together, or the others would wait for the one that did.
             torch.distributed.all_reduce(size, torch.distributed.ReduceOp.MAX)
-        if not size.item() <= self.divergence_limit:
-            raise UserError(
-                f"{self.phase} must keep its term within {self.divergence_limit:g} (phase2.divergence_limit), got "
-                f"{-size.item():g} at epoch {progress:.2f}: nothing holds the reward back without normalisation; raise "
-                "the limit, or start a new run with phase2.normalize=power or a lower phase2.delta."
-            )
+        for (reached,), when in self._late(size[None], progress):
+            if not reached <= self.divergence_limit:
+                raise UserError(
+                    f"{self.phase} must keep its term within {self.divergence_limit:g} (phase2.divergence_limit), got "
+                    f"{-reached:g} at epoch {when:.2f}: nothing holds the reward back without normalisation; raise "
+                    "the limit, or start a new run with phase2.normalize=power or a lower phase2.delta."
+                )
 
 
 def _wide(y: torch.Tensor) -> torch.Tensor:
