@@ -208,23 +208,30 @@ class InterScaleRegularizer(PenaltyStage):
             raise UserError(f"{self.phase} must be prepared with latents of the codec first; call prepare(latents).")
         weight = self.weight(progress)
         measured: dict[str, float | torch.Tensor] = {}
+        adversarial, bounded = self.aligner == "adversarial", (self.normalize, self.distance) == ("power", "l1")
         rewards, aligner_losses = [], []
         with torch.autocast(latents[0].y_hat.device.type, enabled=False):
             for key, aligner in self.aligners.items():
                 coarse, fine = self._pair(latents, int(key))
-                adversarial = self.aligner == "adversarial"
-                means_stay = key == "0"
-                with torch.set_grad_enabled(torch.is_grad_enabled() and weight > 0):
-                    prediction = aligner(fine, fixed=adversarial)
-                    distance = self._distance(coarse, prediction, means_stay)
-                # Where the aligner is of no use yet, there is nothing for the codec to gain.
-                bounded = self.normalize == "power" and self.distance == "l1"
-                rewards.append(distance.clamp(max=1) if bounded else distance)
+                gain = torch.full((), -weight, dtype=coarse.dtype, device=coarse.device)
                 if adversarial:
-                    aligner_losses.append(self._distance(coarse.detach(), aligner(fine.detach()), means_stay))
+                    # The aligner descends the distance itself; the codec gets of its gradient what it does to the term.
+                    coarse, fine = (_Scaled.apply(z, gain) if weight else z.detach() for z in (coarse, fine))
+                means_stay = key == "0"
+                prediction = aligner(fine)
+                distance = self._distance(coarse, prediction, means_stay)
+                # Where the aligner is of no use yet, there is nothing for the codec to gain.
+                reward = distance.clamp(max=1) if bounded else distance
+                if adversarial:
+                    aligner_losses.append(distance)
+                    if bounded:
+                        gain.mul_(distance.detach() <= 1)
+                    reward = reward.detach()
+                rewards.append(reward)
                 pair = f"{key}_{int(key) + 1}"
-                measured[f"spectral/distance_{pair}"] = distance.detach()
-                left = unexplained("l2", coarse.detach(), prediction.detach(), means_stay=means_stay)
+                measured[f"spectral/distance_{pair}"] = left = distance.detach()
+                if (self.normalize, self.distance) != ("power", "l2"):
+                    left = unexplained("l2", coarse.detach(), prediction.detach(), means_stay=means_stay)
                 measured[f"spectral/explained_{pair}"] = 1 - left
             term = -weight * torch.stack(rewards).sum()
             for number, latent in enumerate(latents, start=1):
@@ -276,6 +283,19 @@ class InterScaleRegularizer(PenaltyStage):
                     f"{-reached:g} at epoch {when:.2f}: nothing holds the reward back without normalisation; raise "
                     "the limit, or start a new run with phase2.normalize=power or a lower phase2.delta."
                 )
+
+
+class _Scaled(torch.autograd.Function):
+    """The same values, whose gradient is multiplied by what ``gain`` is at the time of the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, z: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+        ctx.gain = gain
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grad_outputs[0] * ctx.gain, None
 
 
 def _wide(y: torch.Tensor) -> torch.Tensor:
