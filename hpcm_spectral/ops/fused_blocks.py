@@ -89,7 +89,7 @@ class _Steep(torch.autograd.Function):
         x, inner, weight = ctx.saved_tensors
         grad, rows, of_weight = rows_of(channels_last(grads[0])), rows_of(x), WeightGradients()
         of_x = torch.empty_like(rows)
-        for tile in tiles(len(grad)):
+        for tile in tiles(inner):
             of_inner = torch.ops.aten.silu_backward(grad[tile], inner[tile])
             of_weight.add(of_inner, rows[tile])
             if ctx.needs_input_grad[0]:
@@ -107,7 +107,7 @@ class _FoldedFFN(torch.autograd.Function):
         inner = product(rows, expand.flatten(1), expand_bias)
         hidden = contract.shape[1]
         folded = inner.new_empty(len(inner), hidden)
-        for tile in tiles(len(inner)):
+        for tile in tiles(inner):
             both = F.silu(inner[tile])
             torch.add(both[:, :hidden], both[:, hidden:], out=folded[tile])
         ctx.save_for_backward(x, inner, folded, *weights)
@@ -119,7 +119,7 @@ class _FoldedFFN(torch.autograd.Function):
         x, inner, folded, expand, _, contract, _ = ctx.saved_tensors
         grad, rows, hidden = rows_of(channels_last(grads[0])), rows_of(x), contract.shape[1]
         of_x, of_expand, of_contract = torch.empty_like(rows), WeightGradients(), WeightGradients()
-        for tile in tiles(len(grad)):
+        for tile in tiles(inner):
             of_folded = input_gradient(grad[tile], contract.flatten(1))
             of_inner = torch.empty_like(inner[tile])
             for half in (slice(0, hidden), slice(hidden, None)):
@@ -144,7 +144,7 @@ def _backward(
     """Gradients of ``mixed`` and of the weights."""
     expand, _, contract, _ = weights
     of_mixed, of_expand, of_contract = torch.empty_like(mixed), WeightGradients(), WeightGradients()
-    for tile in tiles(len(grad)):
+    for tile in tiles(hidden):
         inner = input_gradient(grad[tile], contract.flatten(1))
         torch.ops.aten.leaky_relu_backward.grad_input(inner, hidden[tile], slope, True, grad_input=inner)
         of_mixed[tile] = input_gradient(inner, expand.flatten(1))

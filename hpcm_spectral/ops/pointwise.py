@@ -17,17 +17,21 @@ from jaxtyping import Float
 from torch.autograd.function import once_differentiable
 
 Rows = Float[torch.Tensor, "N C"]
-# Rows of a tile: with a few hundred channels about two MiB, what a core's caches hold.
-TILE = 2048
+# A tile has so many values, what a core's caches hold, or so many rows at least.
+TILE_VALUES, TILE_ROWS = 3 * 2**18, 2048
+# Below so many multiplications a convolution of PyTorch's is as fast, and its bookkeeping shorter.
+LEAST = 3e7
 _casts: ContextVar[dict[int, tuple[torch.Tensor, torch.Tensor]] | None] = ContextVar("casts", default=None)
 
 
-def fast(x: torch.Tensor, module: torch.nn.Module) -> bool:
-    """Whether a module that is being trained may take its input's 1x1 convolutions as products.
+def fast(x: Float[torch.Tensor, "B C h w"], conv: torch.nn.Conv2d) -> bool:
+    """Whether a 1x1 convolution that is being trained is to be taken as a product.
 
-    In evaluation it may not: encoder and decoder, of older files too, must go on computing the same priors.
+    In evaluation it never is: encoder and decoder, of older files too, must go on computing the same priors.
     """
-    return module.training and torch.is_grad_enabled() and x.device.type == "cpu" and _dtype(x) in _dtypes()
+    training = conv.training and torch.is_grad_enabled() and x.device.type == "cpu"
+    multiplications = x.shape[0] * x.shape[2] * x.shape[3] * conv.weight.numel()
+    return training and multiplications >= LEAST and _dtype(x) in _dtypes()
 
 
 def rows_of(x: Float[torch.Tensor, "B C h w"]) -> Rows:
@@ -111,9 +115,10 @@ class WeightGradients:
         return self.weight.view_as(weight), self.bias.to(weight.dtype)
 
 
-def tiles(count: int) -> Iterator[slice]:
-    """Row numbers from 0 to ``count`` in tiles; few left over at the end join the last one."""
-    starts = list(range(0, max(1, count - TILE // 2), TILE))
+def tiles(rows: Rows) -> Iterator[slice]:
+    """The rows' numbers in tiles; few left over at the end join the last one."""
+    count, size = len(rows), max(TILE_ROWS, TILE_VALUES // rows.shape[1])
+    starts = list(range(0, max(1, count - size // 2), size))
     for start, end in zip(starts, [*starts[1:], count], strict=True):
         yield slice(start, end)
 

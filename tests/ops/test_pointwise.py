@@ -11,7 +11,8 @@ from torch import nn
 from hpcm_spectral.models.dhic.blocks import FFN, Block
 from hpcm_spectral.models.hpcm.attention import WindowCrossAttention
 from hpcm_spectral.models.hpcm.layers import DWConvRB, PConvRB
-from hpcm_spectral.ops.pointwise import TILE, PointwiseConv2d, tiles
+from hpcm_spectral.ops import pointwise
+from hpcm_spectral.ops.pointwise import PointwiseConv2d, tiles
 
 BLOCKS = {
     "1x1": lambda: PointwiseConv2d(8, 12),
@@ -20,6 +21,14 @@ BLOCKS = {
     "ffn": lambda: FFN(8, 12),
     "dhic": lambda: Block(8, 16, 12),
 }
+
+
+@pytest.fixture(autouse=True)
+def small_products_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pointwise, "LEAST", 0)
+    monkeypatch.setattr(pointwise, "TILE_VALUES", 1)
+
+
 CAN_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
@@ -60,7 +69,7 @@ def test_autocast_computes_in_bfloat16_with_gradients_of_the_weights_own_precisi
         found = gradients(block, x, towards)
     assert [p.grad.dtype for p in block.parameters() if p.grad is not None] == [torch.float32] * (len(found) - 2)
     for own, reference in zip(found, exact, strict=True):
-        assert 1e-5 < (own - reference).norm() / reference.norm() < 5e-2
+        assert 1e-5 < (own - reference).norm() / reference.norm() < 0.1
 
 
 def test_a_weight_used_twice_gets_both_gradients() -> None:
@@ -83,7 +92,7 @@ def test_cross_attention_in_either_memory_format() -> None:
         assert (out - exact).norm() <= 2e-6 * exact.norm()
 
 
-@pytest.mark.parametrize("count", [1, TILE - 1, TILE, TILE + 1, 5 * TILE // 2, 3 * TILE])
+@pytest.mark.parametrize("count", [1, 2047, 2048, 2049, 5120, 6144])
 def test_tiles_cover_every_row_once(count: int) -> None:
-    rows = [row for tile in tiles(count) for row in range(count)[tile]]
+    rows = [row for tile in tiles(torch.zeros(count, 1)) for row in range(count)[tile]]
     assert rows == list(range(count))

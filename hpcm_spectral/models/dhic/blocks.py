@@ -35,7 +35,7 @@ class FFN(nn.Module):
 
     def forward(self, x: Features) -> Features:
         """Same shape in and out."""
-        if fast(x, self):
+        if fast(x, self.expand):
             assert self.expand.bias is not None
             assert self.contract.bias is not None
             weights = (4 * self.expand.weight, 4 * self.expand.bias, self.contract.weight / 4, self.contract.bias)
