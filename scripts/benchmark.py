@@ -1,4 +1,4 @@
-"""Measure what phases cost: python scripts/benchmark.py [benchmark=step] [key=value]."""
+"""Measure configs side by side: python scripts/benchmark.py [benchmark=step] [key=value]."""
 
 from hpcm_spectral.cli.entry import benchmark
 

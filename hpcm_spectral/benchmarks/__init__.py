@@ -1,1 +1,1 @@
-"""Measurements of speed and memory, as ratios of two things run side by side."""
+"""Measurements of speed and memory of things that run side by side, in turns."""

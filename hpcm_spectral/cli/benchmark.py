@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,14 +19,15 @@ from pydantic import Field
 from hpcm_spectral.benchmarks import things
 from hpcm_spectral.benchmarks.comparison import Comparison, Measured
 from hpcm_spectral.benchmarks.dct import truncation_cost
-from hpcm_spectral.benchmarks.rates import MATRIX_SIZE, matrix_operations, matrix_product
+from hpcm_spectral.benchmarks.rates import matrix_operations, matrix_product
 from hpcm_spectral.benchmarks.things import Thing
 from hpcm_spectral.benchmarks.turns import rounds_in_turns
-from hpcm_spectral.build import build_data_and_module, build_stages
+from hpcm_spectral.build import build_data_and_module, build_node, build_stages
 from hpcm_spectral.cli.compared import Compared, compose_each
 from hpcm_spectral.cli.entry import config_folder
 from hpcm_spectral.cli.outputs import folder_to_fill, output_folder
 from hpcm_spectral.config import RunSettings, StrictSettings, check_config, check_settings, plain
+from hpcm_spectral.data import ImageDataModule
 from hpcm_spectral.errors import ConfigError, UserError
 from hpcm_spectral.models.init_from import initialise
 from hpcm_spectral.models.sources import read_source
@@ -127,7 +129,8 @@ def _compared(own: BenchmarkSettings, config: dict[str, Any]) -> list[Compared]:
     for key, stage in stages.items():
         group, _, name = key.partition(".")
         alone = {name: config[group][name]} if name else config[group]
-        compared.append(Compared(stage.phase, (), without | {group: alone}))
+        taken = stage.phase in (each.name for each in compared)
+        compared.append(Compared(key if taken else stage.phase, (), without | {group: alone}))
     return compared
 
 
@@ -182,15 +185,11 @@ def _measure(own: BenchmarkSettings, compared: list[Compared], device: torch.dev
             replace(figures, first_seconds=first, seconds=seconds, peak_mib=peaks[name], operations=operations)
         )
     keys = dict.fromkeys(each.matrix for each in measured if each.matrix is not None)
-    rates = {key: _rate(rounds[f"matrix products, {key}"][1:]) for key in keys}
+    rates = {key: matrix_operations() / statistics.median(rounds[f"matrix products, {key}"][1:]) for key in keys}
     models = dict.fromkeys(str(each.config["model"]["_target_"]).split(".")[-1] for each in compared)
     subject = "" if own.kind == "loader" else f" of {' and '.join(models)}"
     place = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     return Comparison(f"{TITLES[own.kind]}{subject} on {place}", measured, rates)
-
-
-def _rate(seconds: tuple[float, ...]) -> float:
-    return matrix_operations(MATRIX_SIZE) / sorted(seconds)[len(seconds) // 2]
 
 
 def _on_threads(threads: int, call: Callable[[], object]) -> None:
@@ -213,15 +212,13 @@ def _build(config: dict[str, Any]) -> Thing:
     """What the config's kind of benchmark calls."""
     own = _settings(config)
     _check_trainer(own.kind, config["trainer"])
-    if own.kind != "step":
-        config = _without_stages(config)
-    if own.kind != "loader":
-        # A batch or a picture is needed, for which no process need start and no image stay.
-        config = config | {"data": config["data"] | {"num_workers": 0, "cache_mb": 0}}
+    if own.kind == "loader":
+        return things.epoch_of_batches(build_node(check_config(_of_run(config)).data, "data", ImageDataModule))
+    # A batch or a picture is needed, for which no process need start and no image stay.
+    spared = {key: 0 for key in ("num_workers", "cache_mb") if key in config["data"]}
+    config = (config if own.kind == "step" else _without_stages(config)) | {"data": config["data"] | spared}
     settings = check_config(_of_run(config))
     data, module = build_data_and_module(settings)
-    if own.kind == "loader":
-        return things.epoch_of_batches(data)
     codec = module.codec
     if settings.init_from is not None:
         source = read_source(settings.init_from, "init_from", [settings.model["_target_"]])
