@@ -41,6 +41,25 @@ def reproducible(device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def transforms_in(dtype: torch.dtype, device: torch.device) -> Iterator[torch.memory_format]:
+    """Compute a network outside the entropy path in bfloat16; with float32, as without.
+
+    Yields:
+        How inputs of the network lie best: convolutions in bfloat16 are much faster with the channels last.
+    """
+    if dtype != torch.bfloat16:
+        yield torch.contiguous_format
+        return
+    with torch.autocast(device.type, dtype):
+        yield torch.channels_last
+
+
+def as_float32(x: torch.Tensor) -> torch.Tensor:
+    """What such a network returned, as the entropy path takes it: the decoder's values lie the same way."""
+    return x.to(torch.float32, memory_format=torch.contiguous_format)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether that is what an error says, on whatever device; PyTorch has no class of its own for it on a CPU."""
     said = re.search("(can't|cannot) allocate memory|not enough memory|out of memory", str(error), re.IGNORECASE)

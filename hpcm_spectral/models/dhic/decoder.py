@@ -54,12 +54,19 @@ class Decoder(nn.Module):
         self.leave = WeightedConv(widths[-1], 3 * sizes.patch**2)
         self.patches = nn.PixelShuffle(sizes.patch)
 
-    def forward(self, scales: Sequence[DecodedScale], level: Level) -> Float[torch.Tensor, "B 3 H W"]:
-        """The reconstruction, not clamped."""
+    def forward(
+        self, scales: Sequence[DecodedScale], level: Level, layout: torch.memory_format = torch.preserve_format
+    ) -> Float[torch.Tensor, "B 3 H W"]:
+        """The reconstruction, not clamped; ``layout`` is what features are to have in memory."""
         batch, _, height, width = scales[0].before.shape
-        d: torch.Tensor = self.bias.expand(batch, -1, height, width)
+        d = _laid_out(self.bias.expand(batch, -1, height, width), layout)
         for number, scale in enumerate(scales):
             if number:
                 d = self.up[number - 1](d)
+            scale = scale._replace(before=_laid_out(scale.before, layout), after=_laid_out(scale.after, layout))
             d = self.after[number](self.merge[number](self.before[number](d), scale, level))
         return self.patches(self.leave(d))
+
+
+def _laid_out(x: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
+    return x if layout == torch.preserve_format else x.contiguous(memory_format=layout)

@@ -29,7 +29,7 @@ from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
 from hpcm_spectral.models.hpcm.sizes import BASE, HyperPriorOrder, checked_arguments, infer_arguments, registered_name
 from hpcm_spectral.models.hpcm.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import Padding, centred_padding
-from hpcm_spectral.ops.devices import reproducible
+from hpcm_spectral.ops.devices import as_float32, reproducible, transforms_in
 from hpcm_spectral.ops.pointwise import shared_casts
 
 SIZE_MULTIPLE = 256
@@ -66,6 +66,7 @@ class HPCM(CodesBatches, CompressionModel):
     """
 
     size_multiple = SIZE_MULTIPLE
+    free_transforms = True
     scales = len(STEPS_UP_TO)
     string_names = ("y", "z")
     shape_multiple = STRIDE_Z
@@ -158,7 +159,9 @@ class HPCM(CodesBatches, CompressionModel):
         padding = centred_padding(height, width, SIZE_MULTIPLE)
         coder_z, coder_y = (EncodingCoder(self.entropy_model) for _ in range(2))
         with reproducible(x.device):
-            y, z = self._analyse(x.float(), padding)
+            with transforms_in(self.transform_dtype, x.device) as layout:
+                y = as_float32(self.g_a(padding.pad(x.float()).contiguous(memory_format=layout)))
+            z = self.h_a(y)
             z_hat = self._code_hyper(coder_z, z, padding)
             self._code_latents(coder_y, z_hat, y, padding)
         checksum = coder_z.checksum ^ coder_y.checksum
@@ -188,7 +191,9 @@ class HPCM(CodesBatches, CompressionModel):
             latents = self._code_latents(PartialCoder(coder_y, steps), z_hat, None, padding)
             if steps == STEPS_UP_TO[-1]:
                 image.check_symbols(coder_z.checksum ^ coder_y.checksum)
-            return self._synthesise(latents, padding, torch.float32)
+            y_hat = latents[-1].y_hat
+            with transforms_in(self.transform_dtype, y_hat.device) as layout:
+                return padding.crop(as_float32(self.g_s(y_hat.contiguous(memory_format=layout))))
 
     def _analyse(self, x: torch.Tensor, padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
         y = self.g_a(padding.pad(x))
