@@ -13,6 +13,7 @@ from hpcm_spectral.ops.pointwise import (
     features_of,
     input_gradient,
     product,
+    put_input_gradient,
     rows_of,
     tiles,
 )
@@ -93,7 +94,7 @@ class _Steep(torch.autograd.Function):
             of_inner = torch.ops.aten.silu_backward(grad[tile], inner[tile])
             of_weight.add(of_inner, rows[tile])
             if ctx.needs_input_grad[0]:
-                of_x[tile] = input_gradient(of_inner, weight.flatten(1))
+                put_input_gradient(of_x[tile], of_inner, weight.flatten(1))
         return features_of(of_x, x) if ctx.needs_input_grad[0] else None, *of_weight.of(weight)
 
 
@@ -147,7 +148,7 @@ def _backward(
     for tile in tiles(hidden):
         inner = input_gradient(grad[tile], contract.flatten(1))
         torch.ops.aten.leaky_relu_backward.grad_input(inner, hidden[tile], slope, True, grad_input=inner)
-        of_mixed[tile] = input_gradient(inner, expand.flatten(1))
+        put_input_gradient(of_mixed[tile], inner, expand.flatten(1))
         of_expand.add(inner, mixed[tile])
         of_contract.add(grad[tile], hidden[tile])
     return of_mixed, (*of_expand.of(expand), *of_contract.of(contract))

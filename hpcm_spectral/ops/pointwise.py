@@ -92,6 +92,14 @@ def input_gradient(grad: Float[torch.Tensor, "N D"], weight: Float[torch.Tensor,
     return product(grad, weight.t()) if grad.dtype == torch.float32 else grad @ weight
 
 
+def put_input_gradient(out: Rows, grad: Float[torch.Tensor, "N D"], weight: Float[torch.Tensor, "D C"]) -> None:
+    """The same into a tile of rows."""
+    if grad.dtype == torch.float32:
+        out.copy_(product(grad, weight.t()))
+    else:
+        torch.mm(grad, weight, out=out)
+
+
 class WeightGradients:
     """Gradients of weight and bias, summed over tiles of rows."""
 
