@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from hpcm_spectral.data.dataset import OnError, SmallImages, TrainingCrops, ValidationImages
 from hpcm_spectral.data.decode import MAX_MEGAPIXELS
-from hpcm_spectral.data.loader import EpochSampler, TrainingLoader, begin_worker
+from hpcm_spectral.data.loader import EpochSampler, ImageLoader, TrainingLoader, begin_worker
 from hpcm_spectral.data.pixel_cache import PixelCache
 from hpcm_spectral.errors import DataError, SettingError
 
@@ -182,7 +182,7 @@ class ImageDataModule(LightningDataModule):
         """
         self.setup("validate")
         assert self._val is not None
-        return DataLoader(self._val, batch_size=1, **self._loading(min(1, self.num_workers)))
+        return ImageLoader(self._val, batch_size=1, **self._loading(min(1, self.num_workers)))
 
     def _loading(self, workers: int) -> dict[str, Any]:
         return {

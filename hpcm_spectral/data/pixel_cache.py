@@ -142,6 +142,7 @@ class PixelCache:
         if not self._usable or self._writing > _SECONDS + _SHARE * self._decoding:
             return
         try:
+            self._pixels.mkdir(parents=True, exist_ok=True)  # it may be cleared at any time
             disk = shutil.disk_usage(self._pixels)
             if disk.free - pixels.nbytes < _FREE * disk.total:
                 return

@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -169,3 +171,14 @@ def test_validation_datasets_are_not_changed_by_workers(folders: tuple[str, str]
     expected = ValidationImages(data.val_files())
     for k, batch in enumerate(data.val_dataloader()):
         assert torch.equal(batch[0], expected[k])
+
+
+def test_a_script_that_keeps_its_loaders_ends(folders: tuple[str, str]) -> None:
+    script = (
+        "import sys; from hpcm_spectral.data import FolderDataModule\n"
+        "data = FolderDataModule(*sys.argv[1:], batch_size=2, num_workers=1, cache_gib=0)\n"
+        "loaders = data.train_dataloader(), data.val_dataloader()\n"
+        "print([next(iter(loader)).shape[0] for loader in loaders])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, *folders], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "[2, 1]"), ended.stderr

@@ -93,20 +93,24 @@ def test_an_image_that_changed_is_decoded_anew(make_images, tmp_path: Path, keep
         cache.read(one)
 
 
-@pytest.mark.parametrize("harm", ["cut", "emptied", "noise", "other"])
+@pytest.mark.parametrize("harm", ["cut", "emptied", "noise", "other", "cleared"])
 def test_what_is_damaged_in_the_cache_is_decoded_and_mended(
     make_images, tmp_path: Path, decoded: list[str], harm: str
 ) -> None:
     paths = make_images(2)
-    expected = drawn(paths, PixelCache(str(tmp_path / "c")))
+    cache = PixelCache(str(tmp_path / "c"))
+    crops = TrainingCrops(paths, crop_size=35, seed=2, cache=cache)
+    expected = torch.stack([crops[n] for n in range(30)])
     for entry in entries(tmp_path / "c"):
         content = entry.read_bytes()
         noise = b"PK\3\4" + bytes(range(256)) * 20
         entry.write_bytes({"cut": content[:-1], "emptied": b"", "noise": noise}.get(harm, content))
         if harm == "other":
             np.save(entry, np.zeros((4, 4)))
+    if harm == "cleared":
+        shutil.rmtree(tmp_path / "c")
     decoded.clear()
-    assert torch.equal(drawn(paths, PixelCache(str(tmp_path / "c"))), expected)
+    assert torch.equal(torch.stack([crops[n] for n in range(30)]), expected)
     assert sorted(decoded) == ["000.png", "001.png"]
 
 
