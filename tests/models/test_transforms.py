@@ -46,7 +46,6 @@ MAKERS = {
     "dhic": dhic,
     "bmshj2018-factorized": lambda: compressai("bmshj2018-factorized", N=8, M=12),
     "mbt2018-mean": lambda: compressai("mbt2018-mean", N=8, M=12),
-    "cheng2020-attn": lambda: compressai("cheng2020-attn", N=12),
 }
 
 
@@ -81,24 +80,26 @@ def test_files_of_either_precision_decode_with_either(family: str, size: tuple[i
     assert sizes[0] == pytest.approx(sizes[1], rel=0.02, abs=4)
 
 
-def test_only_what_the_encoder_alone_computes_is_lowered() -> None:
-    """Each network that the decoder computes, too, gets and gives float32 while an image is encoded."""
-    for make, shared, free in (
-        (hpcm, ("h_s", "context.net_fine", "context.attention.0"), "g_a"),
-        (dhic, ("prior.before.0", "prior.latents.1.prior", "prior.latents.0.project", "prior.up.1"), "encoder.enter"),
-    ):
-        codec = make().eval()
-        codec.update()
-        codec.set_transforms(torch.bfloat16)
-        kinds: dict[str, set[torch.dtype]] = {}
-        for name in (*shared, free):
-            codec.get_submodule(name).register_forward_hook(
-                lambda _, inputs, output, name=name: kinds.setdefault(name, set()).update((inputs[0].dtype, output.dtype))
-            )
-        codec.encode(torch.rand(1, 3, 100, 100))
-        assert kinds.pop(free) >= {torch.bfloat16}
-        assert len(kinds) == len(shared)
-        assert all(kind == {torch.float32} for kind in kinds.values())
+@pytest.mark.parametrize(
+    ("family", "shared", "free"),
+    [
+        ("hpcm", ("h_s", "context.net_fine", "context.attention.0"), "g_a"),
+        ("dhic", ("prior.before.0", "prior.latents.1.prior", "prior.latents.0.project", "prior.up.1"), "encoder.enter"),
+        ("mbt2018-mean", ("model.h_s",), "model.g_a.0"),
+    ],
+)
+def test_what_the_decoder_computes_too_stays_float32(family: str, shared: tuple[str, ...], free: str) -> None:
+    codec = MAKERS[family]().eval()
+    codec.update()
+    codec.set_transforms(torch.bfloat16)
+    kinds: dict[str, set[torch.dtype]] = {name: set() for name in (*shared, free)}
+    for name, seen in kinds.items():
+        codec.get_submodule(name).register_forward_hook(
+            lambda _, inputs, output, seen=seen: seen.update((inputs[0].dtype, output.dtype))
+        )
+    codec.encode(torch.rand(1, 3, 100, 100))
+    assert torch.bfloat16 in kinds.pop(free)
+    assert all(kind == {torch.float32} for kind in kinds.values())
 
 
 class Own(ScaleHyperprior):
@@ -106,7 +107,7 @@ class Own(ScaleHyperprior):
 
 
 def test_a_codec_that_names_no_such_networks_refuses() -> None:
-    codec = as_codec(Own(8, 8))
+    codec = as_codec(Own(8, 8), {"_target_": "my_codecs.Own", "N": 8, "M": 8})
     with pytest.raises(ConfigError, match="transforms must be float32 for .*Own, .*, got bfloat16"):
         codec.set_transforms(torch.bfloat16)
     codec.set_transforms(torch.float32)
