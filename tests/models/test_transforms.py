@@ -46,7 +46,6 @@ MAKERS = {
     "dhic": dhic,
     "bmshj2018-factorized": lambda: compressai("bmshj2018-factorized", N=8, M=12),
     "mbt2018-mean": lambda: compressai("mbt2018-mean", N=8, M=12),
-    "cheng2020-attn": lambda: compressai("cheng2020-attn", N=12),
 }
 
 
@@ -108,7 +107,7 @@ class Own(ScaleHyperprior):
 
 
 def test_a_codec_that_names_no_such_networks_refuses() -> None:
-    codec = as_codec(Own(8, 8))
+    codec = as_codec(Own(8, 8), {"_target_": "my_codecs.Own", "N": 8, "M": 8})
     with pytest.raises(ConfigError, match="transforms must be float32 for .*Own, .*, got bfloat16"):
         codec.set_transforms(torch.bfloat16)
     codec.set_transforms(torch.float32)
