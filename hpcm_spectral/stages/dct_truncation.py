@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 from hpcm_spectral.errors import SettingError
-from hpcm_spectral.ops import dct_2d, idct_2d
+from hpcm_spectral.ops import dct_2d, filter_2d, idct_2d
 from hpcm_spectral.schedules import LinearSchedule, TauSchedule
 from hpcm_spectral.stages.base import InputStage, Numbers
 
@@ -84,9 +84,9 @@ def truncate(
         return x
     height, width = x.shape[-2:]
     rows, columns = (min(size, math.ceil(radius * size)) for size in (height, width))
-    coefficients = dct_2d(x, rows=rows, columns=columns)
-    weights = _weights(mask, radius, height, width, rows, columns, coefficients.dtype, coefficients.device)
-    return idct_2d(coefficients.mul_(weights), height=height, width=width).to(x.dtype)
+    precision = torch.float64 if x.dtype == torch.float64 else torch.float32
+    weights = _weights(mask, radius, height, width, rows, columns, precision, x.device)
+    return filter_2d(x, weights).to(x.dtype)
 
 
 @lru_cache(maxsize=4)
