@@ -242,13 +242,11 @@ def _check_trainer(kind: str, trainer: dict[str, Any]) -> None:
     """Refuse what a benchmark without a trainer would silently leave out."""
     if kind == "loader":
         return
-    possible = PRECISIONS if kind == "step" else ["32-true"]
-    if trainer["precision"] not in possible:
-        why = "" if kind == "step" else ", as files are coded in float32"
-        raise ConfigError(
-            f"trainer.precision must be one of {', '.join(possible)} to be measured{why}, got {trainer['precision']!r}."
-        )
-    if trainer["accumulate_grad_batches"] != 1:
+    if trainer["precision"] not in (PRECISIONS if kind == "step" else ["32-true"]):
+        steps, files = f"one of {', '.join(PRECISIONS)} to be measured", "32-true, as files are coded in float32"
+        must = steps if kind == "step" else files
+        raise ConfigError(f"trainer.precision must be {must}, got {trainer['precision']!r}.")
+    if kind == "step" and trainer["accumulate_grad_batches"] != 1:
         raise ConfigError(
             "trainer.accumulate_grad_batches must be 1, as single steps are measured, got "
             f"{trainer['accumulate_grad_batches']!r}; set data.batch_size."
