@@ -215,7 +215,7 @@ def _build(config: dict[str, Any]) -> Thing:
     if own.kind == "loader":
         return things.epoch_of_batches(build_node(check_config(_of_run(config)).data, "data", ImageDataModule))
     # A batch or a picture is needed, for which no process need start and no image stay.
-    spared = {key: 0 for key in ("num_workers", "cache_mb") if key in config["data"]}
+    spared = {key: 0 for key in ("num_workers", "cache_gib") if key in config["data"]}
     config = (config if own.kind == "step" else _without_stages(config)) | {"data": config["data"] | spared}
     settings = check_config(_of_run(config))
     data, module = build_data_and_module(settings)

@@ -56,7 +56,10 @@ def compose_each(compare: Sequence[Any] | Mapping[str, Any]) -> list[Compared]:
 
 
 def _words(given: Any) -> list[str]:
-    words = shlex.split(given) if isinstance(given, str) else given
+    try:
+        words = shlex.split(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise ConfigError(f"{COMPARE} must hold sets of overrides, got {given!r}: {error}; {FORM}.") from None
     if words is None:
         return []
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import PIL
 
 from hpcm_spectral.data.decode import Head, read_head
+from hpcm_spectral.data.profiles import Profile
 from hpcm_spectral.errors import DataError
 from hpcm_spectral.files import whole_file
 
@@ -79,6 +80,12 @@ def read_heads(paths: Sequence[Path], max_megapixels: int, cache: Path | None = 
     return found
 
 
+def _is_sound(entry: Any) -> bool:
+    """Whether it is what was written: size and two times, width, height, profile."""
+    numbers = isinstance(entry, list) and len(entry) == 6 and all(type(value) is int for value in entry[:5])
+    return numbers and min(entry[3:5]) > 0 and entry[5] in get_args(Profile)
+
+
 def _read(path: Path, max_megapixels: int) -> Head | DataError:
     try:
         return read_head(path, max_megapixels)
@@ -112,8 +119,9 @@ def _kept_in(cache: Path, names: Iterable[str]) -> Path:
 def _load(kept: Path) -> dict[str, list[Any]]:
     try:
         content = json.loads(kept.read_bytes())
-        return content["heads"] if content["decoder"] == DECODER else {}
-    except (OSError, ValueError, LookupError, TypeError):
+        heads = content["heads"] if content["decoder"] == DECODER else {}
+        return {name: entry for name, entry in heads.items() if _is_sound(entry)}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
 
 

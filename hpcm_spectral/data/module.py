@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ class ImageDataModule(LightningDataModule):
         from_zero = {"num_workers": num_workers, "seed": seed, "cache_gib": cache_gib}
         for least, given in ((1, positive), (0, from_zero)):
             for name, value in given.items():
-                if value < least:
+                if not least <= value < math.inf:
                     raise SettingError(name, f"must be at least {least}, got {value}; raise it.")
         most = max(16, 4 * (os.cpu_count() or 1))
         if num_workers > most:

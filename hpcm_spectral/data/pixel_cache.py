@@ -53,7 +53,7 @@ class PixelCache:
         self._limit = int(limit_gib * 2**30)
         self._pixels = self.folder / _FOLDER
         self._planned = 0
-        self._admitted: set[Path] = set()
+        self._admitted: dict[Path, int] = {}
         self._names: set[str] = set()
         self._usable = True
         self._decoding = self._writing = 0.0
@@ -82,7 +82,7 @@ class PixelCache:
                 if self._planned + size > self._limit:
                     continue
                 self._planned += size
-                self._admitted.add(path)
+                self._admitted[path] = pixels
             admitted += 1
             if (name := _name(path)) is not None:
                 self._names.add(name)
@@ -103,8 +103,11 @@ class PixelCache:
         """
         name = _name(path)
         kept = None if name is None else self._mapped(name)
-        if kept is not None and kept.shape[0] * kept.shape[1] <= max_megapixels * 1_000_000:
-            return kept
+        if kept is not None:
+            count = kept.shape[0] * kept.shape[1]
+            # A file that lost power while it was written may hold anything.
+            if 0 < count <= max_megapixels * 1_000_000 and count == self._admitted.get(path, count):
+                return kept
         start = time.perf_counter()
         pixels = read_image(path, max_megapixels)
         self._decoding += time.perf_counter() - start

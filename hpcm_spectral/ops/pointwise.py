@@ -2,7 +2,7 @@
 
 On channels_last data a 1x1 convolution is a product of a matrix with a row per position. oneDNN computes it with bias,
 activation and sum in one pass; the backward pass takes rows in tiles that stay in the cache, so that what lies between
-two products is never written out whole.
+two products is never written out whole. Second derivatives there are none; modules within a block are not called.
 
 Letters: N positions of all images, C and D channels.
 """
@@ -10,6 +10,7 @@ Letters: N positions of all images, C and D channels.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -21,7 +22,7 @@ Rows = Float[torch.Tensor, "N C"]
 TILE_VALUES, TILE_ROWS = 3 * 2**18, 2048
 # Below so many multiplications a convolution of PyTorch's is as fast, and its bookkeeping shorter.
 LEAST = 3e7
-_casts: ContextVar[dict[int, tuple[torch.Tensor, torch.Tensor]] | None] = ContextVar("casts", default=None)
+_casts: ContextVar[dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] | None] = ContextVar("casts", default=None)
 
 
 def fast(x: Float[torch.Tensor, "B C h w"], conv: torch.nn.Conv2d) -> bool:
@@ -109,18 +110,19 @@ class WeightGradients:
 
     def add(self, grad: Float[torch.Tensor, "N D"], rows: Rows) -> None:
         """Take in a tile."""
-        bias = grad.sum(0).float()
+        weight, bias = grad.t() @ rows, grad.sum(0).float()
         if self.weight is None or self.bias is None:
-            self.weight, self.bias = grad.t() @ rows, bias
+            self.weight, self.bias = weight, bias
         else:
-            self.weight.addmm_(grad.t(), rows)
+            # Of several tiles the sums are float32, as they are within one.
+            self.weight = self.weight.float().add_(weight)
             self.bias.add_(bias)
 
     def of(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Both, the weight's in its shape."""
         assert self.weight is not None
         assert self.bias is not None
-        return self.weight.view_as(weight), self.bias.to(weight.dtype)
+        return self.weight.to(weight.dtype).view_as(weight), self.bias.to(weight.dtype)
 
 
 def tiles(rows: Rows) -> Iterator[slice]:
@@ -166,15 +168,20 @@ def _dtype(x: torch.Tensor) -> torch.dtype:
 def _dtypes() -> tuple[torch.dtype, ...]:
     if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
         return ()
-    narrow = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return (torch.float32, torch.bfloat16) if narrow else (torch.float32,)
+    return (torch.float32, torch.bfloat16) if _has_bfloat16() else (torch.float32,)
+
+
+@cache
+def _has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _cast(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     kept = _casts.get()
-    if x.dtype == dtype or kept is None or not x.is_leaf:
+    if x.dtype == dtype or kept is None or not isinstance(x, torch.nn.Parameter):
         return x.to(dtype)
-    if id(x) not in kept:
+    key = (id(x), x._version)
+    if key not in kept:
         # Kept with the original, whose number could be another's otherwise.
-        kept[id(x)] = (x, x.to(dtype))
-    return kept[id(x)][1]
+        kept[key] = (x, x.to(dtype))
+    return kept[key][1]

@@ -18,6 +18,7 @@ from hpcm_spectral.runs.provenance import noted_data
 
 log = logging.getLogger("hpcm_spectral")
 # What a resumed run must share with the run that it continues.
+FORMAT = "channels_last"
 FIXED = ("model", "phase1", "phase2", "stages", "schedule", "loss", "data", "seed", "init_from")
 FREE = (
     "model.gradient_checkpointing",
@@ -81,6 +82,10 @@ def with_saved_overrides(
     if resume in (AUTO, "") or not (folder / OVERRIDES).is_file():
         return arguments
     lines = (folder / OVERRIDES).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    # Its default has changed, and sums in another order are another training's.
+    if (folder / CONFIG).is_file() and not any(_key(line) == FORMAT for line in lines):
+        format_ = read_config(folder, resolve=(FORMAT,), error=CheckpointError).get(FORMAT)
+        lines += [f"{FORMAT}={str(format_).lower()}"] if isinstance(format_, bool) else []
     if not (folder / PHASES).exists():
         lines = [_renamed(line) for line in lines]
     # Another option of a group brings settings of its own.

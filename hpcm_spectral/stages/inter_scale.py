@@ -218,8 +218,9 @@ class InterScaleRegularizer(PenaltyStage):
                     # The aligner descends the distance itself; the codec gets of its gradient what it does to the term.
                     coarse, fine = (_Scaled.apply(z, gain) if weight else z.detach() for z in (coarse, fine))
                 means_stay = key == "0"
-                prediction = aligner(fine)
-                distance = self._distance(coarse, prediction, means_stay)
+                with torch.set_grad_enabled(torch.is_grad_enabled() and (adversarial or weight > 0)):
+                    prediction = aligner(fine)
+                    distance = self._distance(coarse, prediction, means_stay)
                 # Where the aligner is of no use yet, there is nothing for the codec to gain.
                 reward = distance.clamp(max=1) if bounded else distance
                 if adversarial:
@@ -295,7 +296,8 @@ class _Scaled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return grad_outputs[0] * ctx.gain, None
+        # Of an infinite gradient nothing must be left, either, where the gain is 0.
+        return torch.where(ctx.gain == 0, 0.0, grad_outputs[0] * ctx.gain).to(grad_outputs[0].dtype), None
 
 
 def _wide(y: torch.Tensor) -> torch.Tensor:

@@ -31,7 +31,9 @@ class ResidualBlock(nn.Module):
 
     def _products(self) -> list[torch.Tensor]:
         """Weights and biases of the 1x1 convolutions."""
-        return [*self.expand.parameters(), *self.contract.parameters()]
+        assert self.expand.bias is not None
+        assert self.contract.bias is not None
+        return [self.expand.weight, self.expand.bias, self.contract.weight, self.contract.bias]
 
     def _fast(self, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
         return expand_contract(x, self.mixer(x), SLOPE, *weights)
