@@ -3,7 +3,7 @@
 import hpcm_spectral  # noqa: F401, I001  first: it makes torchvision importable
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ def measure(
 ) -> Callable[..., dict[str, Any]]:
     """Runs the program with a narrow codec and returns the figures that it wrote."""
 
-    def run(*arguments: str, model: Sequence[str] = NARROW) -> dict[str, Any]:
+    def run(*arguments: str) -> dict[str, Any]:
         train, val = image_folders
         data = ["data=folder", f"data.train_dir={train}", f"data.val_dir={val}"]
         output = tmp_path / "bench"
-        assert run_program("benchmark", *model, *QUICK, *data, *arguments, f"output={output}") == 0
+        assert run_program("benchmark", *NARROW, *QUICK, *data, *arguments, f"output={output}") == 0
         with Image.open(output / "benchmark.png") as picture:
             assert picture.width == 1400
         return json.loads((output / "benchmark.json").read_text())
@@ -71,7 +71,7 @@ def test_sets_by_names_of_which_one_is_empty(measure: Callable[..., dict[str, An
 
 
 def test_without_sets_a_step_is_measured_with_each_stage_alone(measure: Callable[..., dict[str, Any]]) -> None:
-    figures = measure("benchmark=step", "data.crop_size=256", "data.batch_size=1", model=["model=hpcm_tiny"])
+    figures = measure("benchmark=step")
     subjects = {config["name"]: config["subject"] for config in figures["configs"]}
     assert list(subjects) == ["baseline", "phase1_intra", "phase2_inter"]
     assert all(name in subject for name, subject in subjects.items())
