@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
-from hpcm_spectral.errors import CodingError
+from hpcm_spectral.errors import CodingError, ConfigError
 
 Level = int | Int[torch.Tensor, " B"]
 
@@ -99,6 +99,9 @@ class Codec(nn.Module):
         scales: Up to how many scales a decoder can be told to stop at; 1 for a codec that is decoded as a whole.
         levels: Number of rate levels; 1 for a codec of one rate.
         lmbdas: Weight of the distortion at each level, in the unit of the loss's own; None: the loss's.
+        free_transforms: It has networks outside the entropy path: what they return differs in precision between
+            machines without any file being read wrongly.
+        transform_dtype: What ``encode`` and ``decode`` compute those in; see :meth:`set_transforms`.
     """
 
     name: str
@@ -107,6 +110,26 @@ class Codec(nn.Module):
     scales: int = 1
     levels: int = 1
     lmbdas: tuple[float, ...] | None = None
+    free_transforms: bool = False
+    transform_dtype: torch.dtype = torch.float32
+
+    def set_transforms(self, dtype: torch.dtype) -> None:
+        """Choose what ``encode`` and ``decode`` compute the networks outside the entropy path in.
+
+        Encoder and decoder choose independently: every file decodes with either.
+
+        Args:
+            dtype: ``torch.float32`` or ``torch.bfloat16``.
+
+        Raises:
+            ConfigError: The codec has no such networks, or knows none.
+        """
+        if dtype != torch.float32 and not self.free_transforms:
+            raise ConfigError(
+                f"transforms must be float32 for {self.name or 'this codec'}, which names no networks outside its "
+                f"entropy path, got {str(dtype).removeprefix('torch.')}."
+            )
+        self.transform_dtype = dtype
 
     @property
     def network(self) -> nn.Module:

@@ -20,6 +20,8 @@ Settings = TypeVar("Settings", bound=BaseModel)
 Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 # Limit of an image's size, in millions of pixels.
 Megapixels = Annotated[int, Field(ge=1)]
+# What coding programs compute networks outside the entropy path in: names of torch's.
+Transforms = Literal["float32", "bfloat16"]
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",

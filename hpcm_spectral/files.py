@@ -13,11 +13,12 @@ SHOWN_BYTES = 40
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, sync: bool = True) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends without an error.
 
     Args:
         path: The file to make or replace; its folder must exist.
+        sync: Whether to wait for the disk; without it, a loss of power may leave a file cut short.
 
     Yields:
         Where to write. A kill or a full disk leaves ``path`` as it was.
@@ -34,8 +35,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         if temporary is not None:

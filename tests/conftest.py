@@ -14,6 +14,14 @@ from PIL import Image
 import hpcm_spectral  # noqa: F401  must precede what imports torchvision
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images of tests stay out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPCM_SPECTRAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def ctrl_c_counts() -> Iterator[None]:
     """As at a terminal; workers of pytest ignore it."""

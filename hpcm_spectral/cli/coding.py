@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
 from hpcm_spectral.cli.outputs import FULL, folder_to_fill, output_folder
 from hpcm_spectral.codec import Codec
-from hpcm_spectral.config import Names
+from hpcm_spectral.config import Names, Transforms
 from hpcm_spectral.errors import CodingError, ConfigError, UserError, sentence
 from hpcm_spectral.evaluation.files import SUFFIX, coding
 from hpcm_spectral.files import user_path
@@ -31,6 +32,7 @@ class CodingSettings(BaseModel):
     input: str
     output: str
     device: Literal["cpu", "cuda"]
+    transforms: Transforms
     overwrite: bool
     allow: Names = []
 
@@ -65,6 +67,7 @@ def code_files(
     output = output_folder(settings.output, "the files to make", names, overwrite=settings.overwrite)
     _keep_inputs(inputs, [output / name for name in names])
     codec = load_codec(settings.codec, settings.allow).to(check_device(settings.device))
+    codec.set_transforms(getattr(torch, settings.transforms))
     code = prepare(codec)
     done, bits, pixels, seconds, whole, failed = 0, 0, 0, 0.0, True, list[Path]()
     bar = tqdm(inputs, unit="image", disable=len(inputs) == 1 or None)

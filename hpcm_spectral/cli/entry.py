@@ -26,6 +26,7 @@ from yaml import YAMLError
 
 from hpcm_spectral.cli.command_line import CommandLine, as_list_override, as_overrides, config_folder, value_of
 from hpcm_spectral.cli.hydra_errors import describe
+from hpcm_spectral.cli.memory import keep_freed_memory
 from hpcm_spectral.errors import ConfigError, UserError, first_line, sentence
 from hpcm_spectral.names import PlainFormatter
 from hpcm_spectral.runs.folder import run_folder_for
@@ -158,6 +159,7 @@ def _run(config_name: str, program: str, prepare: Callable[[CommandLine], object
         try:
             function = resolve_name(f"hpcm_spectral.cli.{program}")
             _quieten_lightning()
+            keep_freed_memory()
             return function(cfg)
         except (UserError, OSError, HydraException, OmegaConfBaseException) as error:
             # Leaving here keeps Hydra from printing its own report; in a sweep the other jobs must go on.

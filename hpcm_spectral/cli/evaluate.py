@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
 from hpcm_spectral.cli.outputs import FULL, folder_to_fill, output_folder
-from hpcm_spectral.config import Megapixels, Names, check_settings, plain
+from hpcm_spectral.codec import Codec
+from hpcm_spectral.config import Megapixels, Names, Transforms, check_settings, plain
 from hpcm_spectral.errors import CodingError, ConfigError
 from hpcm_spectral.evaluation import EvaluationImages, PerImage, curve, find_images, table, write_results
 from hpcm_spectral.evaluation.levels import curve_levels
@@ -57,6 +58,7 @@ class EvaluationSettings(BaseModel):
     levels: int | list[int] | None
     name: str | None
     device: Literal["cpu", "cuda"]
+    transforms: Transforms
     on_error: Literal["skip", "raise"]
     max_megapixels: Megapixels
     output: str
@@ -80,7 +82,7 @@ def run_evaluation(cfg: DictConfig) -> None:
     descriptions, levels = {}, {}
     wanted = [settings.levels] if isinstance(settings.levels, int) else settings.levels
     for label, folder in codecs.items():
-        codec = load_codec(folder, settings.allow)
+        codec = _load(folder, settings)
         chosen = curve_levels(codec, wanted)
         levels[label] = {label if codec.levels == 1 else f"{label}@{level}": level for level in chosen}
         content = read_description(folder)
@@ -127,6 +129,7 @@ def run_evaluation(cfg: DictConfig) -> None:
             for point in points
         ],
         "device": torch.cuda.get_device_name() if settings.device == "cuda" else "cpu",
+        "transforms": settings.transforms,
         "references": references.name,
         "bd_rate": [
             {"measure": c.measure, "reference": c.reference}
@@ -159,7 +162,7 @@ def _score(
     try:
         scored = score_points(
             levels,
-            lambda label: load_codec(codecs[label], settings.allow).to(settings.device),
+            lambda label: _load(codecs[label], settings).to(settings.device),
             images,
             output / BITSTREAMS,
             per_image,
@@ -174,6 +177,12 @@ def _score(
         raise
     per_image.sort([point.score.label for point in scored.points])
     return scored
+
+
+def _load(folder: Path, settings: EvaluationSettings) -> Codec:
+    codec = load_codec(folder, settings.allow)
+    codec.set_transforms(getattr(torch, settings.transforms))
+    return codec
 
 
 def _codec_folders(codec: str | list[str]) -> dict[str, Path]:

@@ -5,6 +5,7 @@ from hpcm_spectral.data.decode import as_tensor, check_image, read_head, read_im
 from hpcm_spectral.data.folder import image_extensions, list_images
 from hpcm_spectral.data.loader import EpochSampler, TrainingLoader
 from hpcm_spectral.data.module import ImageDataModule
+from hpcm_spectral.data.pixel_cache import PixelCache
 from hpcm_spectral.data.sources import FolderDataModule, PhotoDataModule, training_photos, validation_photos
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ImageDataModule",
     "OnError",
     "PhotoDataModule",
+    "PixelCache",
     "SmallImages",
     "TrainingCrops",
     "TrainingLoader",

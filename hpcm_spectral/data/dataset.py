@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -12,7 +12,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hpcm_spectral.data.decode import MAX_MEGAPIXELS, as_tensor, check_image, read_head, read_image
+from hpcm_spectral.data.decode import MAX_MEGAPIXELS, Head, as_tensor, read_image
+from hpcm_spectral.data.heads import read_heads
+from hpcm_spectral.data.pixel_cache import PixelCache
 from hpcm_spectral.data.profiles import profile_notes
 from hpcm_spectral.errors import DataError
 from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE
@@ -50,12 +52,28 @@ def screen(paths: Iterable[Path], check: Callable[[Path], Checked], on_error: On
     return passed
 
 
+def _heads(
+    paths: Sequence[Path], max_megapixels: int, cache: PixelCache | None
+) -> tuple[Callable[[Path], Head], dict[Path, Head]]:
+    """A check that gives the head of each file or says why there is none, and all heads."""
+    found = dict(zip(paths, read_heads(paths, max_megapixels, cache.folder if cache else None), strict=True))
+
+    def check(path: Path) -> Head:
+        head = found[path]
+        if isinstance(head, DataError):
+            raise head
+        return head
+
+    return check, {path: head for path, head in found.items() if isinstance(head, Head)}
+
+
 class TrainingCrops(Dataset[Tensor]):
     """Random square crops, numbered without end, each a function of the seed and its number alone.
 
-    Samples are drawn in cycles of as many samples as there are files. Each cycle takes every file once, in an order of
-    its own. Position and flips (left-right and up-down, each in half of the samples) come from a generator seeded with
-    the sample's number. The stream is hence the same for any number of workers, and continues where it stopped.
+    Samples are drawn in cycles. Each cycle takes every file once, in an order of its own, for ``crops_per_image``
+    samples in a row. Position and flips (left-right and up-down, each in half of the samples) come from a generator
+    seeded with the sample's number. The stream is hence the same for any number of workers, and continues where it
+    stopped.
 
     Args:
         paths: Image files; the head of each is read at construction, and the number of images is logged.
@@ -66,8 +84,9 @@ class TrainingCrops(Dataset[Tensor]):
         on_error: ``skip`` leaves out unreadable files and names each in a logged warning. If a file turns out
             to be damaged later, when it is decoded, the next one of the cycle takes its place; the warning
             then comes once per process. ``raise`` stops at the first unreadable file.
-        cache_mb: MiB of decoded images that `preload` may keep in memory.
         max_megapixels: Larger images, in millions of pixels, are unreadable.
+        cache: Keeps decoded images and heads of files; None decodes at each use.
+        crops_per_image: Samples in a row that are of one image, decoded once for those of one batch, at least 1.
 
     Attributes:
         paths: The files in use.
@@ -83,20 +102,22 @@ class TrainingCrops(Dataset[Tensor]):
         seed: int,
         small_images: SmallImages = "reflect",
         on_error: OnError = "skip",
-        cache_mb: int = 0,
         max_megapixels: int = MAX_MEGAPIXELS,
+        cache: PixelCache | None = None,
+        crops_per_image: int = 1,
     ) -> None:
         self.crop_size = crop_size
         self.seed = seed
         self.on_error = on_error
-        self.cache_mb = cache_mb
         self.max_megapixels = max_megapixels
-        readable = screen(paths, partial(read_head, max_megapixels=max_megapixels), on_error)
+        self.cache = cache
+        self.crops_per_image = crops_per_image
+        check, _ = _heads(paths, max_megapixels, cache)
+        readable = screen(paths, check, on_error)
         large = [(path, head) for path, head in readable if min(head.width, head.height) >= crop_size]
         kept = large if small_images == "skip" else readable
         self.paths = [path for path, _ in kept]
-        self._sizes = [(head.width, head.height) for _, head in kept]
-        self._cache: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
+        self._last: tuple[int, UInt8[np.ndarray, "H W 3"]] | None = None
         self._damaged: set[int] = set()
         notes = profile_notes(head.profile for _, head in kept)
         if len(large) < len(readable):
@@ -111,27 +132,13 @@ class TrainingCrops(Dataset[Tensor]):
                 "add images, or set small_images to reflect if they are too small."
             )
         logger.info("train: %s", "; ".join([f"{len(self.paths)} images", *notes]))
-
-    def preload(self) -> None:
-        """Decode images into memory, as many as fit into ``cache_mb``.
-
-        Worker processes that are forked afterwards share this memory. The others decode at each use.
-
-        Raises:
-            DataError: A file is damaged and ``on_error`` is ``raise``.
-        """
-        used = 0
-        for index, (width, height) in enumerate(self._sizes):
-            fits = used + 3 * width * height <= self.cache_mb * 2**20
-            if fits and (pixels := self._decode(index)) is not None:
-                self._cache[index] = pixels
-                used += pixels.nbytes
-        cached, total = len(self._cache), len(self.paths)
-        logger.info("train: %d of %d images kept in memory (%.0f MiB)", cached, total, used / 2**20)
+        if cache is not None:
+            admitted = cache.admit((path, head.width * head.height) for path, head in kept)
+            logger.info("train: %d of %d images kept decoded in %s", admitted, len(self.paths), cache.folder)
 
     def __len__(self) -> int:
-        """Count the files, that is the samples of one cycle; sample numbers may go beyond."""
-        return len(self.paths)
+        """Count the samples of one cycle; sample numbers may go beyond."""
+        return len(self.paths) * self.crops_per_image
 
     def __getitem__(self, n: int) -> Float[Tensor, "3 crop crop"]:
         """Draw sample number ``n``, any from 0 up: a float32 crop, 0 to 1.
@@ -154,7 +161,7 @@ class TrainingCrops(Dataset[Tensor]):
         return as_tensor(crop)
 
     def _pixels(self, n: int) -> UInt8[np.ndarray, "H W 3"]:
-        cycle, position = divmod(n, len(self.paths))
+        cycle, position = divmod(n // self.crops_per_image, len(self.paths))
         order = _order(self.seed, cycle, len(self.paths))
         for step in range(len(order)):
             index = int(order[(position + step) % len(order)])
@@ -165,12 +172,16 @@ class TrainingCrops(Dataset[Tensor]):
         )
 
     def _decode(self, index: int) -> UInt8[np.ndarray, "H W 3"] | None:
-        if index in self._cache:
-            return self._cache[index]
+        if self._last is not None and self._last[0] == index:
+            return self._last[1]
         if index in self._damaged:
             return None
         try:
-            return read_image(self.paths[index], self.max_megapixels)
+            read = self.cache.read if self.cache else read_image
+            pixels = read(self.paths[index], self.max_megapixels)
+            if self.crops_per_image > 1:
+                self._last = index, pixels
+            return pixels
         except DataError as error:
             if self.on_error == "raise":
                 raise
@@ -202,6 +213,7 @@ class ValidationImages(Dataset[Tensor]):
         paths: Image files.
         on_error: ``skip`` leaves out undecodable files and names them in logged warnings; ``raise`` stops.
         max_megapixels: Larger images, in millions of pixels, are undecodable.
+        cache: Keeps decoded images and heads of files; None decodes at each use.
 
     Attributes:
         paths: The decodable files.
@@ -213,9 +225,25 @@ class ValidationImages(Dataset[Tensor]):
             their file has vanished since.
     """
 
-    def __init__(self, paths: Sequence[Path], on_error: OnError = "skip", max_megapixels: int = MAX_MEGAPIXELS) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        on_error: OnError = "skip",
+        max_megapixels: int = MAX_MEGAPIXELS,
+        cache: PixelCache | None = None,
+    ) -> None:
         self.max_megapixels = max_megapixels
-        readable = screen(paths, partial(check_image, max_megapixels=max_megapixels), on_error)
+        self._read = cache.read if cache else read_image
+        check_head, heads = _heads(paths, max_megapixels, cache)
+        if cache is not None:
+            cache.admit((path, head.width * head.height) for path, head in heads.items())
+
+        def check(path: Path) -> Head:
+            profile = check_head(path).profile
+            height, width, _ = self._read(path, max_megapixels).shape
+            return Head(width, height, profile)
+
+        readable = screen(paths, check, on_error)
         self.paths = [path for path, _ in readable]
         dropped = len(paths) - len(self.paths)
         if not self.paths:
@@ -237,7 +265,7 @@ class ValidationImages(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Float[Tensor, "3 H W"]:
-        return as_tensor(read_image(self.paths[index], self.max_megapixels))
+        return as_tensor(self._read(self.paths[index], self.max_megapixels))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

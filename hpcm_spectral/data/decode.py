@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from hpcm_spectral.names import printable
 
 # In millions of pixels; what Pillow itself allows.
 MAX_MEGAPIXELS = 178
+_STRIP_BYTES = 200_000
 _raised = threading.RLock()
 
 
@@ -203,5 +204,25 @@ def _rgb(image: ImageFile, lower: ImageFile | None) -> UInt8[np.ndarray, "H W 3"
     if alpha:
         shown.putalpha(alpha)
         shown = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
-    shown.info = image.info  # which says the orientation
-    return np.array(ImageOps.exif_transpose(shown))
+    return _pixels(_upright(shown, image))
+
+
+def _upright(shown: Image.Image, image: Image.Image) -> Image.Image:
+    """Turn what is shown of an image as the image's EXIF says."""
+    # A picture of one pixel asks the same question, without the copies of the whole one.
+    probe = Image.new("L", (1, 1))
+    probe.info = image.info
+    if probe.getexif().get(ExifTags.Base.Orientation, 1) not in range(2, 9):
+        return shown
+    shown = shown.copy()  # which belongs to no format
+    shown.info = image.info
+    return ImageOps.exif_transpose(shown)
+
+
+def _pixels(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """Copy what ``np.array`` gives, by strips that fit a processor's cache: it would join, then copy, all at once."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _STRIP_BYTES // (3 * image.width))
+    for top in range(0, image.height, rows):
+        pixels[top : top + rows] = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+    return pixels

@@ -1,6 +1,8 @@
 """Numbering the training samples, and loading them so that a resumed training continues where it stopped."""
 
+import atexit
 import signal
+import weakref
 from collections.abc import Iterator
 
 from lightning.fabric.utilities.seed import pl_worker_init_function
@@ -41,8 +43,28 @@ class EpochSampler(DistributedSampler[int]):
         return (start + number for number in list(super().__iter__())[self.skip :])
 
 
-class TrainingLoader(DataLoader[Tensor]):
-    """A ``DataLoader`` with an `EpochSampler` that Lightning can stop and resume anywhere.
+class ImageLoader(DataLoader[Tensor]):
+    """A ``DataLoader`` for workers that `begin_worker` begins: it ends them where the program ends without doing so."""
+
+    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
+        iterator = super().__iter__()
+        _iterators.add(iterator)
+        return iterator
+
+
+_iterators: weakref.WeakSet[Iterator[Tensor]] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_workers() -> None:
+    # Python would send a signal that they ignore, and wait for ever.
+    for iterator in list(_iterators):
+        if (end := getattr(iterator, "_shutdown_workers", None)) is not None:
+            end()
+
+
+class TrainingLoader(ImageLoader):
+    """An `ImageLoader` with an `EpochSampler` that Lightning can stop and resume anywhere.
 
     Its workers get their first orders with the first batch that is asked for: Lightning makes the iterator of
     a resumed training before it tells the sampler the epoch, and workers that started at once would load the

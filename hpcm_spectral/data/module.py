@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 from hpcm_spectral.data.dataset import OnError, SmallImages, TrainingCrops, ValidationImages
 from hpcm_spectral.data.decode import MAX_MEGAPIXELS
-from hpcm_spectral.data.loader import EpochSampler, TrainingLoader, begin_worker
+from hpcm_spectral.data.loader import EpochSampler, ImageLoader, TrainingLoader, begin_worker
+from hpcm_spectral.data.pixel_cache import PixelCache
 from hpcm_spectral.errors import DataError, SettingError
 
 logger = logging.getLogger(__name__)
@@ -29,15 +30,18 @@ class ImageDataModule(LightningDataModule):
     Args:
         batch_size: Crops per batch and process, at least 1.
         crop_size: Side of the crops in pixels, a multiple of what the codec pads to.
-        samples_per_epoch: Crops per epoch over all processes, at least ``batch_size``; None means as many as
-            there are training images.
+        samples_per_epoch: Crops per epoch over all processes, at least ``batch_size``; None means ``crops_per_image``
+            of each training image.
         num_workers: Processes that decode training images, 0 for none; validation uses at most one. The
             default of 1 leaves the other core of a two-core laptop to the training. If a GPU waits for data,
             raise it towards the number of cores per GPU; the samples stay the same.
         seed: Decides order, position and flips of the crops; not negative.
         small_images: ``reflect`` continues training images smaller than a crop by reflection, ``skip`` leaves them out.
         on_error: ``skip`` leaves out unreadable images with a logged warning, ``raise`` stops.
-        cache_mb: MiB of decoded training images to keep in memory, 0 for none.
+        cache_gib: GiB on disk that decoded images may take, for this and later runs; 0 decodes at each use.
+        cache_dir: Where they are kept, a folder of its own; None: see `PixelCache`.
+        crops_per_image: Samples in a row that are of one image. More than 1 spares decodings where images cannot be
+            kept, and makes the crops of a batch less different.
         max_megapixels: Images of more millions of pixels are unreadable, as a small file may claim any size.
         pin_memory: Whether to load into page-locked memory, which speeds up copies to a GPU; without CUDA it
             has no effect.
@@ -64,13 +68,20 @@ class ImageDataModule(LightningDataModule):
         seed: int = 0,
         small_images: SmallImages = "reflect",
         on_error: OnError = "skip",
-        cache_mb: int = 0,
+        cache_gib: float = 20,
+        cache_dir: str | None = None,
+        crops_per_image: int = 1,
         max_megapixels: int = MAX_MEGAPIXELS,
         pin_memory: bool = True,
     ) -> None:
         super().__init__()
-        positive = {"batch_size": batch_size, "crop_size": crop_size, "max_megapixels": max_megapixels}
-        from_zero = {"num_workers": num_workers, "seed": seed, "cache_mb": cache_mb}
+        positive = {
+            "batch_size": batch_size,
+            "crop_size": crop_size,
+            "max_megapixels": max_megapixels,
+            "crops_per_image": crops_per_image,
+        }
+        from_zero = {"num_workers": num_workers, "seed": seed, "cache_gib": cache_gib}
         for least, given in ((1, positive), (0, from_zero)):
             for name, value in given.items():
                 if value < least:
@@ -91,7 +102,8 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.small_images: SmallImages = small_images
         self.on_error: OnError = on_error
-        self.cache_mb = cache_mb
+        self.cache = PixelCache(cache_dir, cache_gib) if cache_gib else None
+        self.crops_per_image = crops_per_image
         self.max_megapixels = max_megapixels
         self.pin_memory = pin_memory
         self.val_names: list[str] = []
@@ -124,7 +136,7 @@ class ImageDataModule(LightningDataModule):
             DataError: Images are missing, or unreadable with ``on_error=raise``.
         """
         if self._val is None:
-            self._val = ValidationImages(self.val_files(), self.on_error, self.max_megapixels)
+            self._val = ValidationImages(self.val_files(), self.on_error, self.max_megapixels, self.cache)
             self.val_names = self._val.names
             self.have_ms_ssim = self._val.have_ms_ssim
         if self._train is None and stage in (None, "fit"):
@@ -135,12 +147,11 @@ class ImageDataModule(LightningDataModule):
                 self.seed,
                 self.small_images,
                 self.on_error,
-                self.cache_mb,
                 self.max_megapixels,
+                self.cache,
+                self.crops_per_image,
             )
             _warn_of_shared(self._train.paths, self._val.paths)
-            if self.cache_mb:
-                self._train.preload()
 
     def train_dataloader(self) -> TrainingLoader:
         """Make the loader of training batches.
@@ -171,7 +182,7 @@ class ImageDataModule(LightningDataModule):
         """
         self.setup("validate")
         assert self._val is not None
-        return DataLoader(self._val, batch_size=1, **self._loading(min(1, self.num_workers)))
+        return ImageLoader(self._val, batch_size=1, **self._loading(min(1, self.num_workers)))
 
     def _loading(self, workers: int) -> dict[str, Any]:
         return {
@@ -186,18 +197,25 @@ class ImageDataModule(LightningDataModule):
 
 
 def _contents(files: Sequence[Path]) -> dict[str, Any]:
-    common = os.path.commonpath([path.absolute().parent for path in files])
+    # Strings, as Path takes five times as long.
+    here = os.getcwd()  # noqa: PTH109
+    absolute = [os.path.join(here, path) for path in files]  # noqa: PTH118
+    common = os.path.commonpath({name.rpartition(os.sep)[0] or os.sep for name in absolute}).rstrip(os.sep)
     digest = hashlib.sha256()
-    for path in files:
-        name = os.fsencode(path.absolute().relative_to(common).as_posix())
-        digest.update(b"%s\0%d\0" % (name, path.stat().st_size if path.exists() else -1))
+    for name in absolute:
+        try:
+            size = os.stat(name).st_size  # noqa: PTH116
+        except OSError:
+            size = -1
+        digest.update(b"%s\0%d\0" % (os.fsencode(name[len(common) + 1 :]), size))
     return {"images": len(files), "digest": digest.hexdigest()}
 
 
 def _warn_of_shared(train: Iterable[Path], val: Iterable[Path]) -> None:
     # Device and inode tell that two paths are one file, through any kind of link.
-    validated = {(status.st_dev, status.st_ino) for status in map(Path.stat, val)}
-    shared = [path for path in train if (path.stat().st_dev, path.stat().st_ino) in validated]
+    validated = {(status.st_dev, status.st_ino) for status in map(os.stat, val)}
+    found = ((path, os.stat(path)) for path in train)  # noqa: PTH116
+    shared = [path for path, status in found if (status.st_dev, status.st_ino) in validated]
     if shared:
         logger.warning(
             "Training and validation share %d files, such as %s: the validation results are too good.",

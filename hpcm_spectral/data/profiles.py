@@ -37,9 +37,9 @@ def to_srgb(image: Image.Image, colours: Image.Image) -> Image.Image:
     """
     found = _transform_of(image)
     if isinstance(found, str):
-        return colours.convert("RGB")
+        return colours if colours.mode == "RGB" else colours.convert("RGB")
     mode, transform = found
-    return transform.apply(colours.convert(mode))
+    return transform.apply(colours if colours.mode == mode else colours.convert(mode))
 
 
 def profile_notes(profiles: Iterable[Profile]) -> list[str]:

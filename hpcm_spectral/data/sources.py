@@ -68,11 +68,11 @@ def _packaged(module: str, package: str, folder: str, names: list[str]) -> list[
 class PhotoDataModule(ImageDataModule):
     """The built-in photographs: 48 for training, 5 for validation, without any download.
 
-    It takes the arguments of `ImageDataModule`. Decoded they take some 150 MiB, so that the default cache holds all.
+    It takes the arguments of `ImageDataModule`. Decoded they take some 150 MiB.
     """
 
-    def __init__(self, *, samples_per_epoch: int | None = 256, cache_mb: int = 512, **common: Any) -> None:
-        super().__init__(samples_per_epoch=samples_per_epoch, cache_mb=cache_mb, **common)
+    def __init__(self, *, samples_per_epoch: int | None = 256, **common: Any) -> None:
+        super().__init__(samples_per_epoch=samples_per_epoch, **common)
 
     def train_files(self) -> list[Path]:
         """List the photographs of the package mvtb-data."""

@@ -82,11 +82,7 @@ class _TableCoder:
         if not entropy_model._quantized_cdf.numel():
             raise ValueError("the codec's coding tables must exist before it can code; call codec.update() first.")
         self.entropy_model = entropy_model
-        self.tables = (
-            entropy_model._quantized_cdf.tolist(),
-            entropy_model._cdf_length.tolist(),
-            entropy_model._offset.tolist(),
-        )
+        self.tables = entropy_model.coding_tables()
         self.checksum = 0
 
     def _indexes(self, scales: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:

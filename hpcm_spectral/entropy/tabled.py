@@ -28,6 +28,8 @@ class TabledConditional(GaussianConditional):
         """The distribution at scale 1, as SciPy knows it."""
         raise NotImplementedError
 
+    _coding_tables: tuple[list[tuple[torch.Tensor, int]], tuple[list[list[int]], list[int], list[int]]] | None = None
+
     # CompressAI declares this a static method; here it depends on the distribution.
     def _standardized_quantile(self, quantile: float) -> float:
         return float(self._standard_distribution().ppf(quantile))
@@ -69,6 +71,21 @@ class TabledConditional(GaussianConditional):
         self._quantized_cdf = cdf.to(device)
         self._offset = torch.from_numpy(-centers).int().to(device)
         self._cdf_length = torch.from_numpy(lengths + 2).int().to(device)
+
+    def coding_tables(self) -> tuple[list[list[int]], list[int], list[int]]:
+        """The tables as the rANS coder takes them, made once: cumulative frequencies, their numbers, offsets.
+
+        The coder converts all it is given at every call, so that rows end where their frequencies do.
+        """
+        tensors = self._quantized_cdf, self._cdf_length, self._offset
+        # Loading weights and updating replace tables, or change them in place.
+        state = [(tensor, -1 if tensor.is_inference() else tensor._version) for tensor in tensors]
+        known = self._coding_tables
+        if known is None or any(a is not b or v != w for (a, v), (b, w) in zip(known[0], state, strict=True)):
+            cdf, lengths, offsets = (tensor.tolist() for tensor in tensors)
+            rows = [row[:length] for row, length in zip(cdf, lengths, strict=True)]
+            self._coding_tables = known = state, (rows, lengths, offsets)
+        return known[1]
 
     def build_indexes(self, scales: Float[torch.Tensor, "*shape"]) -> Int[torch.Tensor, "*shape"]:
         """For each scale the row of the tables with the smallest scale that is not below it, or the last row."""

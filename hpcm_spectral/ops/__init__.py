@@ -1,6 +1,6 @@
 """Pure tensor functions, without state or parameters."""
 
-from hpcm_spectral.ops.dct import BasisCache, dct_2d, dct_basis, idct_2d
+from hpcm_spectral.ops.dct import BasisCache, dct_2d, dct_basis, filter_2d, idct_2d
 from hpcm_spectral.ops.padding import Padding, aligned_padding, centred_padding
 from hpcm_spectral.ops.rounding import ste_round
 from hpcm_spectral.ops.wavelet import dwt_2d, wavelet_basis
@@ -13,6 +13,7 @@ __all__ = [
     "dct_2d",
     "dct_basis",
     "dwt_2d",
+    "filter_2d",
     "idct_2d",
     "ste_round",
     "wavelet_basis",

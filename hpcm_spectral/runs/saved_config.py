@@ -23,7 +23,8 @@ FREE = (
     "model.gradient_checkpointing",
     "phase2.divergence_limit",
     "data.num_workers",
-    "data.cache_mb",
+    "data.cache_gib",
+    "data.cache_dir",
     "data.pin_memory",
     "data.on_error",
 )

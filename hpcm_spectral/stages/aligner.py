@@ -59,10 +59,9 @@ class Aligner(nn.Module):
         kernel = 2**levels + 1 if downsample == "strided_conv" and levels else 1
         self.conv = nn.Conv2d(bands * fine_channels, coarse_channels, kernel, bias=False)
 
-    def forward(self, fine: Float[torch.Tensor, "B C H W"], *, fixed: bool = False) -> Float[torch.Tensor, "B D h w"]:
-        """The prediction; with ``fixed`` no gradient reaches the weights."""
-        weight = self.conv.weight.detach() if fixed else self.conv.weight
-        weight = weight.to(fine.dtype)
+    def forward(self, fine: Float[torch.Tensor, "B C H W"]) -> Float[torch.Tensor, "B D h w"]:
+        """The prediction."""
+        weight = self.conv.weight.to(fine.dtype)
         if self.downsample == "strided_conv" and self.levels:
             return F.conv2d(fine, weight, stride=2**self.levels, padding=2 ** (self.levels - 1))
         if self.downsample == "average":

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 from hpcm_spectral.errors import SettingError
-from hpcm_spectral.ops import dct_2d, idct_2d
+from hpcm_spectral.ops import dct_2d, filter_2d, idct_2d
 from hpcm_spectral.schedules import LinearSchedule, TauSchedule
 from hpcm_spectral.stages.base import InputStage, Numbers
 
@@ -30,15 +30,22 @@ def cutoff(mask: Mask, tau: float, tau_final: float) -> float:
 
 
 def radial_mask(
-    mask: Mask, radius: float, height: int, width: int, *, rows: int, columns: int
+    mask: Mask,
+    radius: float,
+    height: int,
+    width: int,
+    *,
+    rows: int,
+    columns: int,
+    device: torch.device | None = None,
 ) -> Float[torch.Tensor, "rows columns"]:
     """Mask over the lowest ``rows`` x ``columns`` frequencies of a ``height`` x ``width`` image, in float64.
 
     ``r = sqrt((u / height)^2 + (v / width)^2)``; soft masks fall linearly from 1 at r = 0 to 0 at ``radius`` (eq. 4),
     the hard one is 1 for r below ``radius``.
     """
-    u = torch.arange(rows, dtype=torch.float64)[:, None] / height
-    v = torch.arange(columns, dtype=torch.float64)[None, :] / width
+    u = torch.arange(rows, dtype=torch.float64, device=device)[:, None] / height
+    v = torch.arange(columns, dtype=torch.float64, device=device)[None, :] / width
     r = torch.sqrt(u * u + v * v)
     return (r < radius).double() if mask == "hard" else torch.clamp(1 - r / radius, min=0)
 
@@ -77,9 +84,9 @@ def truncate(
         return x
     height, width = x.shape[-2:]
     rows, columns = (min(size, math.ceil(radius * size)) for size in (height, width))
-    coefficients = dct_2d(x, rows=rows, columns=columns)
-    weights = _weights(mask, radius, height, width, rows, columns, coefficients.dtype, coefficients.device)
-    return idct_2d(coefficients.mul_(weights), height=height, width=width).to(x.dtype)
+    precision = torch.float64 if x.dtype == torch.float64 else torch.float32
+    weights = _weights(mask, radius, height, width, rows, columns, precision, x.device)
+    return filter_2d(x, weights).to(x.dtype)
 
 
 @lru_cache(maxsize=4)
@@ -94,8 +101,11 @@ def _weights(
     device: torch.device,
 ) -> Float[torch.Tensor, "rows columns"]:
     """The mask where it is needed; tau, and so the mask, usually stays for a whole epoch."""
+    # Made on the device, the host need not wait for it to come there; Apple's devices have no float64.
+    place = torch.device("cpu") if device.type == "mps" else device
     with torch.inference_mode(False):
-        return radial_mask(mask, radius, height, width, rows=rows, columns=columns).to(device=device, dtype=dtype)
+        weights = radial_mask(mask, radius, height, width, rows=rows, columns=columns, device=place)
+        return weights.to(device=device, dtype=dtype)
 
 
 class SpectralTruncation(InputStage):

@@ -10,6 +10,7 @@ from torch import nn
 
 from hpcm_spectral.codec import ScaleLatent
 from hpcm_spectral.errors import SettingError, UserError
+from hpcm_spectral.ops.devices import LateReading
 from hpcm_spectral.stages.aligner import Aligner, Downsample, Subbands
 from hpcm_spectral.stages.base import Numbers, PenaltyStage
 from hpcm_spectral.stages.distances import Distance, mean_distance, unexplained
@@ -134,6 +135,7 @@ class InterScaleRegularizer(PenaltyStage):
         self.divergence_limit = divergence_limit
         self.aligners = nn.ModuleDict()
         self._ratios: dict[int, int] = {}
+        self._late: LateReading[float] = LateReading()
 
     @property
     def full_from(self) -> float:
@@ -200,29 +202,36 @@ class InterScaleRegularizer(PenaltyStage):
 
         Raises:
             UserError: Two adjacent latents do not fit each other, :meth:`prepare` was not called, or the term has
-                run away.
+                run away (on a GPU that is said at the next call, so that nobody waits).
         """
         if not self.aligners:
             raise UserError(f"{self.phase} must be prepared with latents of the codec first; call prepare(latents).")
         weight = self.weight(progress)
         measured: dict[str, float | torch.Tensor] = {}
+        adversarial, bounded = self.aligner == "adversarial", (self.normalize, self.distance) == ("power", "l1")
         rewards, aligner_losses = [], []
         with torch.autocast(latents[0].y_hat.device.type, enabled=False):
             for key, aligner in self.aligners.items():
                 coarse, fine = self._pair(latents, int(key))
-                adversarial = self.aligner == "adversarial"
-                means_stay = key == "0"
-                with torch.set_grad_enabled(torch.is_grad_enabled() and weight > 0):
-                    prediction = aligner(fine, fixed=adversarial)
-                    distance = self._distance(coarse, prediction, means_stay)
-                # Where the aligner is of no use yet, there is nothing for the codec to gain.
-                bounded = self.normalize == "power" and self.distance == "l1"
-                rewards.append(distance.clamp(max=1) if bounded else distance)
+                gain = torch.full((), -weight, dtype=coarse.dtype, device=coarse.device)
                 if adversarial:
-                    aligner_losses.append(self._distance(coarse.detach(), aligner(fine.detach()), means_stay))
+                    # The aligner descends the distance itself; the codec gets of its gradient what it does to the term.
+                    coarse, fine = (_Scaled.apply(z, gain) if weight else z.detach() for z in (coarse, fine))
+                means_stay = key == "0"
+                prediction = aligner(fine)
+                distance = self._distance(coarse, prediction, means_stay)
+                # Where the aligner is of no use yet, there is nothing for the codec to gain.
+                reward = distance.clamp(max=1) if bounded else distance
+                if adversarial:
+                    aligner_losses.append(distance)
+                    if bounded:
+                        gain.mul_(distance.detach() <= 1)
+                    reward = reward.detach()
+                rewards.append(reward)
                 pair = f"{key}_{int(key) + 1}"
-                measured[f"spectral/distance_{pair}"] = distance.detach()
-                left = unexplained("l2", coarse.detach(), prediction.detach(), means_stay=means_stay)
+                measured[f"spectral/distance_{pair}"] = left = distance.detach()
+                if (self.normalize, self.distance) != ("power", "l2"):
+                    left = unexplained("l2", coarse.detach(), prediction.detach(), means_stay=means_stay)
                 measured[f"spectral/explained_{pair}"] = 1 - left
             term = -weight * torch.stack(rewards).sum()
             for number, latent in enumerate(latents, start=1):
@@ -261,17 +270,32 @@ class InterScaleRegularizer(PenaltyStage):
 
     def _stop_if_diverged(self, term: torch.Tensor, latents: Sequence[ScaleLatent], progress: float) -> None:
         size = term.detach().abs().nan_to_num(nan=math.inf)
-        if not all(bool(torch.isfinite(latent.y_hat).all()) for latent in latents):
-            size = torch.zeros_like(size)  # not this stage's doing: such a step is skipped and counted
+        # Latents that are not finite are not this stage's doing: such a step is skipped and counted.
+        sound = torch.stack([torch.isfinite(latent.y_hat).all() for latent in latents]).all()
+        size = torch.where(sound, size, 0.0)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # All processes stop together, or the others would wait for the one that did.
             torch.distributed.all_reduce(size, torch.distributed.ReduceOp.MAX)
-        if not size.item() <= self.divergence_limit:
-            raise UserError(
-                f"{self.phase} must keep its term within {self.divergence_limit:g} (phase2.divergence_limit), got "
-                f"{-size.item():g} at epoch {progress:.2f}: nothing holds the reward back without normalisation; raise "
-                "the limit, or start a new run with phase2.normalize=power or a lower phase2.delta."
-            )
+        for (reached,), when in self._late(size[None], progress):
+            if not reached <= self.divergence_limit:
+                raise UserError(
+                    f"{self.phase} must keep its term within {self.divergence_limit:g} (phase2.divergence_limit), got "
+                    f"{-reached:g} at epoch {when:.2f}: nothing holds the reward back without normalisation; raise "
+                    "the limit, or start a new run with phase2.normalize=power or a lower phase2.delta."
+                )
+
+
+class _Scaled(torch.autograd.Function):
+    """The same values, whose gradient is multiplied by what ``gain`` is at the time of the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, z: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+        ctx.gain = gain
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grad_outputs[0] * ctx.gain, None
 
 
 def _wide(y: torch.Tensor) -> torch.Tensor:

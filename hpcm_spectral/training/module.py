@@ -20,11 +20,11 @@ from hpcm_spectral.metrics import MS_SSIM_MIN_SIDE, ms_ssim_db, psnr_8bit
 from hpcm_spectral.models.registry import description_of
 from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
 from hpcm_spectral.training.checkpointing import RUN_FOLDER, adapt_states
+from hpcm_spectral.training.clipping import SkippedSteps, clip_groups, keep_kernels, skip_groups
 from hpcm_spectral.training.optimizers import Recipe, keep_ratios, lr_ratios
 from hpcm_spectral.training.resuming import KEY, apply_changes, forget_other_kinds, settings_of
 
 BASELINE = "baseline"
-MAX_SKIPPED_IN_A_ROW = 50
 VALIDATED_LEVELS = 4
 # What a validation keeps of each rate level.
 # In one order everywhere: devices that train together exchange metrics by their order.
@@ -77,6 +77,7 @@ class CodecModule(pl.LightningModule):
     """
 
     skipped_steps: torch.Tensor
+    lmbdas: torch.Tensor | None
 
     def __init__(
         self,
@@ -96,7 +97,9 @@ class CodecModule(pl.LightningModule):
         self.recipe = recipe
         self.stages = nn.ModuleList(stages)
         self.register_buffer("skipped_steps", torch.zeros((), dtype=torch.int64))
-        self._skipped_in_a_row = 0
+        # One weight per rate level, where there are several; in no checkpoint.
+        self.register_buffer("lmbdas", None if codec.lmbdas is None else torch.tensor(codec.lmbdas), persistent=False)
+        self._skipped = SkippedSteps(codec)
         self.latest: TrainingStep | None = None
         self._resumed: dict[str, Any] = {}
         self._settings: dict[str, Any] = {}
@@ -122,12 +125,14 @@ class CodecModule(pl.LightningModule):
         """Loss of a batch of crops in [0, 1], with the stages that act now."""
         step = self.training_loss(batch, self.progress(batch_idx))
         self.latest = replace(step, loss=step.loss.detach())
-        lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        # Of a plain number Lightning would make a tensor on the host and wait until it is on the device.
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        lr, progress = (torch.full((), float(value), device=self.device) for value in (rate, step.progress))
         metrics = {**step.terms.metrics(), "loss": step.loss.detach(), "rd_loss": step.terms.loss.detach(), "lr": lr}
         self.log_dict({f"train/{key}": value for key, value in metrics.items()})
         self.log("train/skipped_steps", self.skipped_steps.float())
         # Under this name it takes the place of Lightning's whole number in the loggers.
-        self.log("epoch", step.progress)
+        self.log("epoch", progress)
         return step.loss
 
     def training_loss(self, batch: Float[torch.Tensor, "B 3 H W"], progress: float) -> TrainingStep:
@@ -166,8 +171,8 @@ class CodecModule(pl.LightningModule):
             metrics = {**terms.metrics(), "psnr": psnr_8bit(batch, out["x_hat"])}
             if self.ms_ssim and min(batch.shape[-2:]) >= MS_SSIM_MIN_SIDE:
                 metrics["ms_ssim_db"] = ms_ssim_db(batch, out["x_hat"])
-            if self.codec.lmbdas is not None:
-                metrics["lmbda"] = torch.tensor(self.codec.lmbdas[level], device=x.device)
+            if self.lmbdas is not None:
+                metrics["lmbda"] = self.lmbdas[level]
             each[level] = metrics
         means = {key: torch.stack([m[key] for m in each.values()]).mean(0) for key in metrics if key != "lmbda"}
         if self.codec.levels == 1:
@@ -183,8 +188,7 @@ class CodecModule(pl.LightningModule):
             out = self.codec(x)
             return out, self.loss(out["x_hat"], out["likelihoods"], target)
         out = self.codec(x, level)
-        lmbdas = self.codec.lmbdas
-        lmbda = None if lmbdas is None else torch.tensor(lmbdas, device=x.device)[level]
+        lmbda = None if self.lmbdas is None else self.lmbdas[level]
         return out, self.loss(out["x_hat"], out["likelihoods"], target, lmbda)
 
     def on_validation_epoch_start(self) -> None:
@@ -216,6 +220,7 @@ class CodecModule(pl.LightningModule):
         self._settings = settings_of(optimizer, schedule, self.recipe.interval)
         if self._resumed:
             forget_other_kinds(self._resumed, self._settings)
+            keep_kernels(self._resumed, optimizer.param_groups)
         if schedule is None:
             return optimizer
         config: dict[str, Any] = {"scheduler": schedule, "interval": self.recipe.interval}
@@ -243,7 +248,9 @@ class CodecModule(pl.LightningModule):
 
         Raises:
             ConfigError: There is no such metric.
+            UserError: As :meth:`configure_gradient_clipping`, of the epoch's last steps.
         """
+        self._skipped.judge_all()
         monitor, validated, self._validated = self.recipe.monitor, self._validated, False
         if monitor is None or (monitor.startswith("val/") and not validated):
             return
@@ -281,40 +288,21 @@ class CodecModule(pl.LightningModule):
     ) -> None:
         """Clip the gradient norms; a step without finite ones is skipped and counted, as published.
 
-        Codec and stages are clipped, and skip, apart: a stage's own gradient does not touch the codec's step.
+        Codec and stages are clipped, and skip, apart: a stage's own gradient does not touch the codec's step. On a GPU
+        nobody waits for the norms; that too many steps were skipped is said a step later there.
 
         Raises:
-            UserError: Too many steps in a row were skipped: training has diverged.
+            UserError: Too many steps in a row were skipped, or a stage's term is not finite: training has diverged.
         """
         by_norm = bool(gradient_clip_val) and gradient_clip_algorithm in (None, "norm")
-        limit = float(gradient_clip_val or 0) if by_norm else float("inf")
-        groups = [group["params"] for group in optimizer.param_groups]
-        # Of a group without gradients, such as a stage's before its window, the norm lies on the CPU.
-        norms = [torch.nn.utils.clip_grad_norm_(parameters, limit).to(self.device) for parameters in groups]
-        finite = torch.isfinite(torch.stack(norms)).tolist()
-        # Without gradients the optimizer leaves parameters and moments alone.
-        for parameter in [p for parameters, good in zip(groups, finite, strict=True) if not good for p in parameters]:
-            parameter.grad = None
+        finite = clip_groups(optimizer, float(gradient_clip_val or 0) if by_norm else float("inf"), self.device)
+        skip_groups(optimizer, finite)
         if not by_norm:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        if all(finite):
-            self._skipped_in_a_row = 0
-            return
+        good = finite.all()
+        self.skipped_steps += ~good
         penalties, progress = (self.latest.penalties, self.latest.progress) if self.latest else ({}, 0.0)
-        for phase, term in penalties.items():
-            # A codec that has failed itself is not the stage's doing.
-            if not torch.isfinite(term) and all(torch.isfinite(p).all() for p in self.codec.parameters()):
-                raise UserError(
-                    f"{phase} must add a finite term to the loss, got {term.item():g} at epoch "
-                    f"{progress:.2f}; lower its weight or its learning rate in a new run."
-                )
-        self.skipped_steps += 1
-        self._skipped_in_a_row += 1
-        if self._skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
-            raise UserError(
-                f"Gradients must be finite, but the last {MAX_SKIPPED_IN_A_ROW} steps up to step {self.global_step} "
-                "had none and were skipped; resume an earlier checkpoint with a lower optimizer.lr."
-            )
+        self._skipped.note(good, penalties, progress, self.global_step)
 
 
 def _value_and_numbers(stage: Stage, returned: Any) -> tuple[Any, Mapping[str, Any]]:

@@ -9,6 +9,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from hpcm_spectral.errors import ConfigError, SettingError, first_line
+from hpcm_spectral.training.clipping import prefer_fused
 
 Groups = list[dict[str, Any]]
 
@@ -112,6 +113,7 @@ class Recipe:
             if not 0 < group["lr"] < math.inf:
                 raise ConfigError(f"optimizer.lr must be a number above 0, got {group['lr']}.")
             group["initial_lr"] = group["lr"]
+        prefer_fused(made)
         return made
 
     def scheduler(self, optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler | None:

@@ -63,6 +63,23 @@ def test_a_folder_goes_through_files_and_comes_back_as_forward_reconstructs_it(
         assert np.array_equal(np.asarray(Image.open(decoded / name)), expected)
 
 
+def test_transforms_in_bfloat16_are_each_programs_own_choice(
+    run_program: Callable[..., int], codec_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    pixels = {}
+    for encoder in ("float32", "bfloat16"):
+        coded = tmp_path / encoder
+        arguments = [f"codec={codec_folder}", f"input={photos / 'inner/b.png'}", f"output={coded}"]
+        assert run_program("compress", *arguments, f"transforms={encoder}") == 0
+        for decoder in ("float32", "bfloat16"):
+            arguments = [f"codec={codec_folder}", f"input={coded / 'b.hpcm'}", f"output={coded / decoder}"]
+            assert run_program("decompress", *arguments, f"transforms={decoder}") == 0
+            pixels[encoder, decoder] = np.asarray(Image.open(coded / decoder / "b.png")).astype(int)
+    for encoder in ("float32", "bfloat16"):
+        difference = np.abs(pixels[encoder, "float32"] - pixels[encoder, "bfloat16"])
+        assert 0 < difference.max() <= 4
+
+
 def test_one_file_alone(run_program: Callable[..., int], codec_folder: Path, photos: Path, tmp_path: Path) -> None:
     assert run_program("compress", f"codec={codec_folder}", f"input={photos / 'a.png'}", f"output={tmp_path}") == 0
     assert run_program("decompress", f"codec={codec_folder}", f"input={tmp_path / 'a.hpcm'}", f"output={tmp_path}") == 0
@@ -111,6 +128,7 @@ def test_a_damaged_file_among_others_is_named_and_the_others_are_decoded(
     [
         ({"input": "/does/not/exist"}, "input must name a file or a folder that exists, got /does/not/exist"),
         ({"codec": "/does/not/exist"}, "/does/not/exist"),
+        ({"transforms": "float16"}, "transforms must be float32 or bfloat16, got 'float16'"),
         ({"device": "abacus"}, "device must be cpu or cuda, got 'abacus'"),
         ({"output": ""}, "output must name a folder, got nothing"),
         ({"output": "/proc/nowhere"}, "/proc/nowhere cannot be used"),

@@ -50,15 +50,23 @@ def test_a_crop_is_a_piece_of_its_image_at_any_position(make_images) -> None:
     assert 65 < both < 135
 
 
-def test_samples_do_not_depend_on_the_order_of_access_or_the_cache(make_images) -> None:
-    paths = make_images(5)
-    forward = TrainingCrops(paths, crop_size=16, seed=3)
-    expected = [forward[n] for n in range(20)]
-    cached = TrainingCrops(paths, crop_size=16, seed=3, cache_mb=1)
-    cached.preload()
-    backward = {n: cached[n] for n in reversed(range(20))}
+def test_samples_do_not_depend_on_the_order_of_access(make_images) -> None:
+    crops = TrainingCrops(make_images(5), crop_size=16, seed=3)
+    expected = [crops[n] for n in range(20)]
+    backward = {n: crops[n] for n in reversed(range(20))}
     assert all(torch.equal(expected[n], backward[n]) for n in range(20))
-    assert torch.equal(cached[7], expected[7])
+
+
+def test_several_crops_come_from_one_image_in_a_row(make_images) -> None:
+    crops = TrainingCrops(make_images(3, size=(60, 50)), crop_size=16, seed=1, crops_per_image=4)
+    assert len(crops) == 12
+    drawn = [crops[n] for n in range(24)]
+    for cycle in (drawn[:12], drawn[12:]):
+        rows = [[file_number(crop) for crop in cycle[k : k + 4]] for k in (0, 4, 8)]
+        assert all(len(set(row)) == 1 for row in rows)
+        assert sorted(row[0] for row in rows) == [0, 1, 2]
+    assert len({crop.numpy().tobytes() for crop in drawn}) == 24
+    assert torch.equal(crops[13], drawn[13])
 
 
 def test_seeds_differ(make_images) -> None:
@@ -188,23 +196,6 @@ def test_a_damaged_file_is_skipped_in_a_worker_too(make_images, truncate) -> Non
     crops = TrainingCrops(paths, crop_size=16, seed=0)
     loader = DataLoader(crops, batch_size=4, sampler=EpochSampler(8), num_workers=1)
     assert torch.equal(torch.cat(list(loader)), torch.stack([crops[n] for n in range(8)]))
-
-
-def test_the_cache_stays_in_its_budget_and_serves_deleted_files(make_images, caplog) -> None:
-    caplog.set_level(logging.INFO)
-    paths = make_images(3, size=(400, 400))  # 0.46 MiB each
-    crops = TrainingCrops(paths, crop_size=16, seed=0, cache_mb=1, on_error="raise")
-    crops.preload()
-    assert caplog.messages[-1] == "train: 2 of 3 images kept in memory (1 MiB)"
-    for path in paths:
-        path.unlink()
-    failed = 0
-    for n in range(3):
-        try:
-            crops[n]
-        except DataError:
-            failed += 1
-    assert failed == 1
 
 
 def test_negative_numbers_are_refused(make_images) -> None:

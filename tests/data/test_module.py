@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -99,7 +101,7 @@ def test_photos_load_whole_validation_images_and_cached_crops(caplog: pytest.Log
     caplog.set_level(logging.INFO)
     data = PhotoDataModule(num_workers=0, samples_per_epoch=9, batch_size=4)
     data.setup("fit")
-    assert any(message.startswith("train: 48 of 48 images kept in memory") for message in caplog.messages)
+    assert any(message.startswith("train: 48 of 48 images kept decoded in ") for message in caplog.messages)
     assert not any("share" in message for message in caplog.messages)
     assert [batch.shape for batch in data.train_dataloader()] == [(4, 3, 256, 256)] * 2
     shapes = {name: tuple(batch.shape) for name, batch in zip(data.val_names, data.val_dataloader(), strict=True)}
@@ -145,7 +147,8 @@ def test_page_locked_memory_needs_cuda(folders: tuple[str, str]) -> None:
         ({"crop_size": 0}, "crop_size must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"num_workers": -1}, "num_workers must be at least 0, got -1"),
-        ({"cache_mb": -1}, "cache_mb must be at least 0, got -1"),
+        ({"cache_gib": -0.5}, "cache_gib must be at least 0, got -0.5"),
+        ({"crops_per_image": 0}, "crops_per_image must be at least 1, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"samples_per_epoch": 7}, "samples_per_epoch must be at least batch_size (8), got 7"),
     ],
@@ -168,3 +171,14 @@ def test_validation_datasets_are_not_changed_by_workers(folders: tuple[str, str]
     expected = ValidationImages(data.val_files())
     for k, batch in enumerate(data.val_dataloader()):
         assert torch.equal(batch[0], expected[k])
+
+
+def test_a_script_that_keeps_its_loaders_ends(folders: tuple[str, str]) -> None:
+    script = (
+        "import sys; from hpcm_spectral.data import FolderDataModule\n"
+        "data = FolderDataModule(*sys.argv[1:], batch_size=2, num_workers=1, cache_gib=0)\n"
+        "loaders = data.train_dataloader(), data.val_dataloader()\n"
+        "print([next(iter(loader)).shape[0] for loader in loaders])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, *folders], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "[2, 1]"), ended.stderr

@@ -54,6 +54,34 @@ def test_the_pinned_string_is_read_with_any_mask(
     assert decoder.checksum == zlib.crc32(symbols.flatten().int().numpy().astype("<i4").tobytes())
 
 
+def test_tables_that_change_are_those_that_code(
+    symbols_and_scales: tuple[torch.Tensor, torch.Tensor], entropy_model: GeneralizedGaussianConditional
+) -> None:
+    symbols, scales = symbols_and_scales
+
+    def written(model: GeneralizedGaussianConditional) -> bytes:
+        coder = EncodingCoder(model)
+        coder.code(symbols, scales, torch.zeros_like(symbols))
+        return coder.finish()
+
+    model = GeneralizedGaussianConditional([0.5, 20.0])
+    model.update()
+    coarse = written(model)
+    assert coarse != GOLDEN.read_bytes()
+    model.scale_table = torch.tensor(get_scale_table())
+    model.update()
+    assert written(model) == GOLDEN.read_bytes()
+    # In place, too.
+    few, tables = GeneralizedGaussianConditional([0.5, 20.0]), ("_quantized_cdf", "_cdf_length", "_offset")
+    few.update()
+    for name in tables:
+        values = getattr(few, name)
+        table = getattr(model, name)
+        table[:2] = torch.nn.functional.pad(values, (0, table.shape[1] - values.shape[1])) if table.ndim > 1 else values
+    model.scale_table = few.scale_table
+    assert written(model) == coarse
+
+
 def test_every_table_sums_to_16_bits_and_leaves_room_for_the_escape(
     entropy_model: GeneralizedGaussianConditional,
 ) -> None:

@@ -66,6 +66,23 @@ def test_evaluation_is_deterministic_and_training_is_noisy(x: torch.Tensor) -> N
         assert torch.equal(output["x_hat"], evaluated[0]["x_hat"])
 
 
+def test_gradient_checkpointing_changes_no_gradient(x: torch.Tensor) -> None:
+    plain, saving = random_tiny(), random_tiny(gradient_checkpointing=True)
+    assert saving.arguments == plain.arguments
+    kept = []
+    for model in (plain.train(), saving.train()):
+        torch.manual_seed(1)
+        graph = torch.autograd.graph
+        sizes: dict[int, int] = {}  # by address, of what is kept for the backward pass
+        with graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.update({t.data_ptr(): t.nbytes}) or t, lambda t: t):
+            out = model(x[:1])
+        kept.append(sum(sizes.values()))
+        (out["x_hat"].square().mean() - sum(v.log().mean() for v in out["likelihoods"].values())).backward()
+    for (name, one), other in zip(plain.named_parameters(), saving.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad), name
+    assert kept[1] < kept[0] / 2
+
+
 def test_a_batch_is_its_images_one_by_one(x: torch.Tensor) -> None:
     model = random_tiny().eval()
     with torch.no_grad():

@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 import torch
 
-from hpcm_spectral.ops import BasisCache, dct_2d, dct_basis, idct_2d
+from hpcm_spectral.ops import BasisCache, dct_2d, dct_basis, filter_2d, idct_2d
 
 SIZES = [(64, 64), (128, 128), (256, 256), (512, 512), (65, 65), (257, 257), (48, 80), (65, 257), (1, 7)]
 CPU = torch.device("cpu")
@@ -70,6 +70,36 @@ def test_band_limited_transform_is_the_corner_of_the_whole_one(rows: int, column
     assert np.abs(corner.numpy() - whole[..., :rows, :columns]).max() < 1e-13 * np.abs(whole).max()
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 1), (3, 8), (65, 40), (64, 39)])
+@pytest.mark.parametrize(("height", "width"), [(65, 40), (70, 41)])
+def test_a_filter_multiplies_the_lowest_frequencies_and_drops_the_others(
+    height: int, width: int, rows: int, columns: int
+) -> None:
+    x = noise(height, width) + 100
+    weights = torch.rand(rows, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    kept = np.zeros(x.shape)
+    kept[..., :rows, :columns] = scipy_dct(x)[..., :rows, :columns] * weights.numpy()
+
+    filtered = filter_2d(x, weights)
+
+    assert relative_error(filtered, scipy_idct(torch.from_numpy(kept))) < 1e-13
+    assert relative_error(filter_2d(x[0, 0], weights), filtered[0, 0].numpy()) < 1e-13
+    for shape in ((0, 3, 8, 8), (3, 1, 1), (2, 1, 5), (2, 5, 1)):
+        assert filter_2d(torch.ones(shape), torch.ones(1, 1)).equal(torch.ones(shape))
+
+
+def test_filtering_many_images_is_filtering_each() -> None:
+    x = torch.rand(9, 3, 96, 160, generator=torch.Generator().manual_seed(4))
+    weights = torch.rand(50, 70, generator=torch.Generator().manual_seed(5))
+
+    together = filter_2d(x, weights)
+
+    for image, filtered in zip(x, together, strict=True):
+        torch.testing.assert_close(filter_2d(image, weights), filtered, rtol=0, atol=1e-6)
+    laid_out = x.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(filter_2d(laid_out, weights), together)
+
+
 def test_missing_frequencies_count_as_zero_in_the_inverse() -> None:
     corner = noise(5, 9)
     padded = torch.zeros(2, 3, 33, 20, dtype=torch.float64)
@@ -125,6 +155,9 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(dct_2d, x)
     assert torch.autograd.gradcheck(lambda t: dct_2d(t, rows=2, columns=3), x)
     assert torch.autograd.gradcheck(lambda t: idct_2d(t, height=9, width=7), x)
+    weights = torch.rand(3, 4, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda t: filter_2d(t, weights), x)
+    assert torch.autograd.gradgradcheck(lambda t: filter_2d(t, weights), x)
 
 
 def test_basis_first_made_under_inference_mode_serves_training() -> None:

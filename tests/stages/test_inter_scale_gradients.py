@@ -1,5 +1,7 @@
 """Phase 2's distances and where their gradients lead."""
 
+from functools import partial
+
 import pytest
 import pywt
 import torch
@@ -8,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hpcm_spectral import InterScaleRegularizer
 from hpcm_spectral.codec import ScaleLatent
-from hpcm_spectral.stages.distances import unexplained
+from hpcm_spectral.stages.distances import mean_distance, unexplained
 
 
 @pytest.mark.parametrize("distance", ["l2", "l1", "cosine"])
@@ -50,6 +52,54 @@ def test_the_codec_raises_the_distance_and_the_aligner_lowers_it(distance: str, 
     coarse, fine, weight = (x.detach() - step * g for x, g in zip(inputs, of_stage, strict=True))
     assert distance_of(coarse, fine, inputs[2]).item() > before
     assert distance_of(inputs[0], inputs[1], weight).item() < before
+
+
+def in_two_evaluations(stage: InterScaleRegularizer, latents: list[ScaleLatent], weight: float) -> torch.Tensor:
+    """The adversarial term as it is defined: fixed aligners for the codec, fixed latents for the aligners."""
+    measure = (
+        partial(unexplained, stage.distance) if stage.normalize == "power" else partial(mean_distance, stage.distance)
+    )
+    term: torch.Tensor | float = 0.0
+    for key, aligner in stage.aligners.items():
+        fine, coarse = latents[int(key)], latents[int(key) - 1].y_hat
+        masked = fine.y_hat * fine.newly_coded
+        fixed = torch.func.functional_call(aligner, {"conv.weight": aligner.conv.weight.detach()}, masked)
+        reward = measure(coarse, fixed)
+        if (stage.normalize, stage.distance) == ("power", "l1"):
+            reward = reward.clamp(max=1)
+        own = measure(coarse.detach(), aligner(masked.detach()))
+        term = term - weight * reward + (own - own.detach())
+    return term
+
+
+@pytest.mark.parametrize("normalize", ["power", "none"])
+@pytest.mark.parametrize("distance", ["l2", "l1", "cosine"])
+@pytest.mark.parametrize(("progress", "weight"), [(2.0, 0.0), (3.0, 0.35), (5.0, 0.7)])
+@pytest.mark.parametrize("spike", [False, True])
+def test_one_evaluation_gives_what_two_would(
+    distance: str, normalize: str, progress: float, weight: float, spike: bool
+) -> None:
+    latents = hierarchy(dtype=torch.float64)
+    stage = prepared(latents, distance=distance, normalize=normalize, delta=0.7, start_epoch=2, ramp_epochs=2)
+    if spike:  # which no prediction explains: the modulus that is left exceeds that of the latent itself
+        with torch.no_grad():
+            latents[0].y_hat.mul_(1e-3)[0, 0, 0, 0] = 5.0
+    inputs = [*(latent.y_hat for latent in latents), *stage.parameters()]
+    expected = in_two_evaluations(stage, latents, weight)
+    of_two = torch.autograd.grad(expected, inputs, allow_unused=True)
+    term, numbers = stage(latents, progress)
+    of_one = torch.autograd.grad(term, inputs, allow_unused=True)
+    if (spike, normalize, distance) == (True, "power", "l1"):
+        assert float(numbers["spectral/distance_1_2"]) > 1
+        assert of_two[0].abs().max() == 0
+        assert of_one[3].abs().max() > 0
+    torch.testing.assert_close(term, expected, rtol=1e-14, atol=0)
+    for one, two in zip(of_one, of_two, strict=True):
+        if one is None:  # nothing of the stage reaches the codec
+            assert weight == 0
+            assert two is None or two.abs().max() == 0
+        else:
+            torch.testing.assert_close(one, two, rtol=1e-11, atol=1e-15)
 
 
 def test_the_terms_own_gradient_is_numerically_right_on_the_codecs_side() -> None:

@@ -20,7 +20,7 @@ from hpcm_spectral.training import (
     published_drops,
     warmup_cosine,
 )
-from hpcm_spectral.training.module import MAX_SKIPPED_IN_A_ROW
+from hpcm_spectral.training.clipping import MAX_SKIPPED_IN_A_ROW
 
 ADAM = Recipe(partial(torch.optim.Adam, lr=1e-4))
 

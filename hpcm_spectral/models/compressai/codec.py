@@ -1,19 +1,22 @@
 """A CompressAI ``CompressionModel`` behind the protocol."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, EntropyModel
 from compressai.models import CompressionModel
 from jaxtyping import Float
+from torch import nn
 
 from hpcm_spectral.codec import Codec, CodecOutput, EncodedImage, Level, ScaleLatent
 from hpcm_spectral.errors import CheckpointError, CodingError, one_line
 from hpcm_spectral.models.compressai.symbols import SymbolChecksum
 from hpcm_spectral.ops import Padding, centred_padding
-from hpcm_spectral.ops.devices import out_of_memory, reproducible
+from hpcm_spectral.ops.devices import as_float32, out_of_memory, reproducible, transforms_in
 
 # Of a model that does not say by how much it downsamples.
 SIZE_MULTIPLE = 64
@@ -59,6 +62,11 @@ class CompressAICodec(Codec):
             bottleneck.quantiles.requires_grad_(False)
 
     @property
+    def free_transforms(self) -> bool:  # type: ignore[override]
+        """Of CompressAI's own codecs alone it is known what g_a and g_s are used for."""
+        return type(self.model).__module__.startswith("compressai.") and len(self._transforms()) == 2
+
+    @property
     def network(self) -> CompressionModel:
         """CompressAI's own model."""
         return self.model
@@ -98,7 +106,7 @@ class CompressAICodec(Codec):
         """
         height, width = x.shape[-2:]
         padding = self._padding(height, width)
-        with reproducible(x.device), SymbolChecksum(self._registered(), "quantize") as coded:
+        with reproducible(x.device), self._lowered(), SymbolChecksum(self._registered(), "quantize") as coded:
             try:
                 out = self.model.compress(padding.pad(x.float()))
                 parts = [string[0] for string in out["strings"]]
@@ -124,7 +132,7 @@ class CompressAICodec(Codec):
         expected = self._shape(image.height, image.width, padding)
         sides = [side * self.size_multiple for side in expected]
         device = next(self.parameters()).device
-        with reproducible(device), SymbolChecksum(self._registered(), "dequantize") as coded:
+        with reproducible(device), self._lowered(), SymbolChecksum(self._registered(), "dequantize") as coded:
             try:
                 shape = _read_shape(image.strings[SHAPE], max(sides)) if SHAPE in image.strings else expected
                 x_hat = self.model.decompress(strings, shape)["x_hat"]
@@ -159,6 +167,26 @@ class CompressAICodec(Codec):
 
     def _bottlenecks(self) -> list[EntropyBottleneck]:
         return [module for module in self.model.modules() if isinstance(module, EntropyBottleneck)]
+
+    def _transforms(self) -> list[nn.Module]:
+        return [part for name in ("g_a", "g_s") if isinstance(part := getattr(self.model, name, None), nn.Module)]
+
+    @contextmanager
+    def _lowered(self) -> Iterator[None]:
+        """While it is open, the transforms compute in ``transform_dtype``."""
+
+        def lowered(forward: Any, x: torch.Tensor) -> torch.Tensor:
+            with transforms_in(self.transform_dtype, x.device) as layout:
+                return as_float32(forward(x.contiguous(memory_format=layout)))
+
+        parts = self._transforms() if self.transform_dtype != torch.float32 else []
+        for part in parts:
+            part.forward = partial(lowered, part.forward)
+        try:
+            yield
+        finally:
+            for part in parts:
+                del part.forward
 
     def _registered(self) -> list[EntropyModel]:
         """The entropy models whose symbols are known to pass the same way in both directions."""

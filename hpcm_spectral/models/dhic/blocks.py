@@ -6,6 +6,9 @@ from jaxtyping import Float
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from hpcm_spectral.ops import fused_blocks
+from hpcm_spectral.ops.pointwise import PointwiseConv2d, cast, channels_last, fast
+
 Features = Float[torch.Tensor, "B C h w"]
 # Separable weights of a 3x3 convolution's taps.
 TAPS = (0.75, 1.0, 0.75)
@@ -17,6 +20,8 @@ def steep(conv: nn.Conv2d, x: Features) -> Float[torch.Tensor, "B D h w"]:
     What follows divides by four in its weights: powers of two are exact, and no pass over the features is spent.
     """
     assert conv.bias is not None
+    if fast(x, conv):
+        return fused_blocks.steep(*cast(channels_last(x), 4 * conv.weight, 4 * conv.bias))
     return F.silu(F.conv2d(x, 4 * conv.weight, 4 * conv.bias))
 
 
@@ -25,11 +30,16 @@ class FFN(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.expand = nn.Conv2d(channels, 2 * hidden, 1)
-        self.contract = nn.Conv2d(hidden, channels, 1)
+        self.expand = PointwiseConv2d(channels, 2 * hidden)
+        self.contract = PointwiseConv2d(hidden, channels)
 
     def forward(self, x: Features) -> Features:
         """Same shape in and out."""
+        if fast(x, self.expand):
+            assert self.expand.bias is not None
+            assert self.contract.bias is not None
+            weights = (4 * self.expand.weight, 4 * self.expand.bias, self.contract.weight / 4, self.contract.bias)
+            return fused_blocks.folded_ffn(*cast(channels_last(x), *weights))
         first, second = steep(self.expand, x).chunk(2, dim=1)
         return x + F.conv2d(first + second, self.contract.weight / 4, self.contract.bias)
 
@@ -83,12 +93,12 @@ class Block(nn.Module):
         channels = in_channels if channels is None else channels
         out_channels = channels if out_channels is None else out_channels
         self.checkpointed = checkpointed
-        self.enter = nn.Conv2d(in_channels, channels, 1)
+        self.enter = PointwiseConv2d(in_channels, channels)
         self.mixer = Mixer(channels)
-        self.mix = nn.Conv2d(channels, channels, 1)
+        self.mix = PointwiseConv2d(channels, channels)
         self.ffn = FFN(channels, 2 * channels)
-        self.leave = nn.Conv2d(channels, out_channels, 1) if out_channels != channels else nn.Identity()
-        self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if out_channels != in_channels else nn.Identity()
+        self.leave = PointwiseConv2d(channels, out_channels) if out_channels != channels else nn.Identity()
+        self.shortcut = PointwiseConv2d(in_channels, out_channels) if out_channels != in_channels else nn.Identity()
 
     def forward(self, x: Features) -> Float[torch.Tensor, "B D h w"]:
         """The output's channels differ if told so."""
@@ -130,5 +140,5 @@ def down(in_channels: int, out_channels: int) -> nn.Conv2d:
 def up(in_channels: int, out_channels: int) -> nn.Sequential:
     """Double the resolution."""
     return nn.Sequential(
-        nn.Conv2d(in_channels, 4 * out_channels, 1), nn.PixelShuffle(2), FFN(out_channels, 2 * out_channels)
+        PointwiseConv2d(in_channels, 4 * out_channels), nn.PixelShuffle(2), FFN(out_channels, 2 * out_channels)
     )

@@ -12,6 +12,7 @@ from hpcm_spectral.models.dhic.blocks import Block, WeightedConv, blocks, up
 from hpcm_spectral.models.dhic.prior import DecodedScale
 from hpcm_spectral.models.dhic.rate import RateTable
 from hpcm_spectral.models.dhic.sizes import Sizes
+from hpcm_spectral.ops.pointwise import PointwiseConv2d
 
 
 class Merge(nn.Module):
@@ -21,7 +22,7 @@ class Merge(nn.Module):
         super().__init__()
         self.gain = RateTable(levels, channels)
         self.block = Block(3 * channels, checkpointed=checkpointed)
-        self.leave = nn.Conv2d(3 * channels, channels, 1)
+        self.leave = PointwiseConv2d(3 * channels, channels)
 
     def forward(self, d: Float[torch.Tensor, "B C h w"], scale: DecodedScale, level: Level) -> torch.Tensor:
         """Same shape as ``d``."""
@@ -53,12 +54,19 @@ class Decoder(nn.Module):
         self.leave = WeightedConv(widths[-1], 3 * sizes.patch**2)
         self.patches = nn.PixelShuffle(sizes.patch)
 
-    def forward(self, scales: Sequence[DecodedScale], level: Level) -> Float[torch.Tensor, "B 3 H W"]:
-        """The reconstruction, not clamped."""
+    def forward(
+        self, scales: Sequence[DecodedScale], level: Level, layout: torch.memory_format = torch.preserve_format
+    ) -> Float[torch.Tensor, "B 3 H W"]:
+        """The reconstruction, not clamped; ``layout`` is what features are to have in memory."""
         batch, _, height, width = scales[0].before.shape
-        d: torch.Tensor = self.bias.expand(batch, -1, height, width)
+        d = _laid_out(self.bias.expand(batch, -1, height, width), layout)
         for number, scale in enumerate(scales):
             if number:
                 d = self.up[number - 1](d)
+            scale = scale._replace(before=_laid_out(scale.before, layout), after=_laid_out(scale.after, layout))
             d = self.after[number](self.merge[number](self.before[number](d), scale, level))
         return self.patches(self.leave(d))
+
+
+def _laid_out(x: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
+    return x if layout == torch.preserve_format else x.contiguous(memory_format=layout)

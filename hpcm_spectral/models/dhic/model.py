@@ -29,7 +29,7 @@ from hpcm_spectral.models.dhic.prior import DecodedScale, PriorPath
 from hpcm_spectral.models.dhic.rate import level_lmbdas
 from hpcm_spectral.models.dhic.sizes import PUBLISHED, Sizes
 from hpcm_spectral.ops import Padding, aligned_padding
-from hpcm_spectral.ops.devices import reproducible
+from hpcm_spectral.ops.devices import as_float32, reproducible, transforms_in
 
 
 @register_model("dhic")
@@ -64,6 +64,8 @@ class DHIC(CodesBatches, CompressionModel):
     Raises:
         ValueError: A number is outside its range.
     """
+
+    free_transforms = True
 
     def __init__(
         self,
@@ -159,7 +161,10 @@ class DHIC(CodesBatches, CompressionModel):
         padding = self._padding(height, width)
         coders = [EncodingCoder(self.entropy_model) for _ in range(self.scales)]
         with reproducible(x.device):
-            self._code(coders, padding.pad(x.float()), padding, level)
+            padded = padding.pad(x.float())
+            with transforms_in(self.transform_dtype, x.device) as layout:
+                features = self.encoder(padded.contiguous(memory_format=layout))
+            self._traverse(coders, features, padding, level, 1, padded.shape[-2:])
         strings = {name: coder.finish() for name, coder in zip(self.string_names, coders, strict=True)}
         return EncodedImage(strings, height, width, level, checksum=_checksum(coders))
 
@@ -190,7 +195,8 @@ class DHIC(CodesBatches, CompressionModel):
             decoded = self._traverse(coders, None, padding, image.level, 1, sides)
             if count == self.scales:
                 image.check_symbols(_checksum(coders))
-            return padding.crop(self.decoder(decoded, image.level))
+            with transforms_in(self.transform_dtype, self.prior.bias.device) as layout:
+                return padding.crop(as_float32(self.decoder(decoded, image.level, layout)))
 
     def update(self, scale_table: list[float] | None = None, force: bool = False, **kwargs: Any) -> bool:
         """See :class:`Codec`; the tables are of the published 64 scales unless told otherwise, as CompressAI can."""

@@ -17,6 +17,8 @@ from hpcm_spectral.entropy import SymbolCoder
 from hpcm_spectral.models.dhic.blocks import Block, blocks, up
 from hpcm_spectral.models.dhic.rate import RateTable
 from hpcm_spectral.models.dhic.sizes import Sizes
+from hpcm_spectral.ops.devices import as_float32, transforms_in
+from hpcm_spectral.ops.pointwise import PointwiseConv2d
 
 # Bounds of the logarithm of the prior's standard deviation; the lower one is soft.
 LOG_SCALE_MIN, LOG_SCALE_MAX = -2.3, 10.0
@@ -45,10 +47,10 @@ class LatentScale(nn.Module):
         self.encoder_gain = RateTable(levels, channels)
         self.prior_gain = RateTable(levels, channels)
         self.step = RateTable(levels, latent_channels)
-        self.prior = nn.Conv2d(channels, 2 * latent_channels, 1)
+        self.prior = PointwiseConv2d(channels, 2 * latent_channels)
         self.encoder_block = Block(channels, checkpointed=checkpointed)
         self.posterior = Block(2 * channels, channels, latent_channels, checkpointed=checkpointed)
-        self.project = nn.Conv2d(latent_channels, channels, 1)
+        self.project = PointwiseConv2d(latent_channels, channels)
 
     def forward(
         self,
@@ -68,7 +70,10 @@ class LatentScale(nn.Module):
         scale = log_scale.exp() / step**2
         z = None
         if e is not None:
-            z = self.posterior(torch.cat((f, self.encoder_block(e * self.encoder_gain(level))), dim=1)).float() / step
+            # Which the encoder alone computes, and in few bits if its features are.
+            with transforms_in(e.dtype, e.device):
+                z = self.posterior(torch.cat((f, self.encoder_block(e * self.encoder_gain(level))), dim=1))
+            z = as_float32(z) / step
         if inside is not None:
             inside = inside.expand(-1, mean.shape[1], -1, -1)
         z_hat = coder.code(z, scale, mean / step, inside) * step

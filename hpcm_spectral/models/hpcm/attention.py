@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import nn
 
+from hpcm_spectral.ops.pointwise import PointwiseConv2d, in_format_of
+
 HEAD_CHANNELS = 20
 
 
@@ -26,20 +28,19 @@ class WindowCrossAttention(nn.Module):
         super().__init__()
         self.heads = channels // HEAD_CHANNELS
         self.window = window
-        self.conv_q = nn.Conv2d(channels, channels, 1)
-        self.conv_k = nn.Conv2d(channels, channels, 1)
-        self.conv_v = nn.Conv2d(channels, channels, 1)
-        self.conv_out = nn.Conv2d(channels, channels, 1)
+        self.conv_q = PointwiseConv2d(channels, channels)
+        self.conv_k = PointwiseConv2d(channels, channels)
+        self.conv_v = PointwiseConv2d(channels, channels)
+        self.conv_out = PointwiseConv2d(channels, channels)
 
     def forward(
         self, query: Float[torch.Tensor, "B C h w"], memory: Float[torch.Tensor, "B C h w"]
     ) -> Float[torch.Tensor, "B C h w"]:
         """Context for the next step."""
-        q, k, v = (
-            self._split(conv(x)) for conv, x in ((self.conv_q, query), (self.conv_k, memory), (self.conv_v, memory))
-        )
-        attended = F.scaled_dot_product_attention(q, k, v)
-        return self._merge(attended, *query.shape[-2:]) + self.conv_out(query)
+        convs = ((self.conv_q, query), (self.conv_k, memory), (self.conv_v, memory))
+        q, k, v = (self._split(conv(x)) for conv, x in convs)
+        merged = self._merge(_attend(q, k, v), *query.shape[-2:])
+        return in_format_of(query, merged) + self.conv_out(query)
 
     def _split(self, x: torch.Tensor) -> Float[torch.Tensor, "windows heads positions 20"]:
         x = x.unflatten(1, (self.heads, HEAD_CHANNELS))
@@ -52,3 +53,11 @@ class WindowCrossAttention(nn.Module):
         x = x.unflatten(4, (self.window, self.window))
         # batch, vertical windows, horizontal windows, heads, rows, columns, channels
         return x.permute(0, 3, 6, 1, 4, 2, 5).flatten(1, 2).flatten(-2).flatten(2, 3)
+
+
+def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v)
+    # On a CPU the gradient in bfloat16 takes six times as long.
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(q.dtype)

@@ -3,11 +3,13 @@
 Letters: B batch, C channels of y, CC and CCC twice and three times as many, h and w positions of a scale.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from hpcm_spectral.codec import ScaleLatent
 from hpcm_spectral.entropy import SymbolCoder
@@ -16,6 +18,7 @@ from hpcm_spectral.models.hpcm.layers import DWConvRB
 from hpcm_spectral.models.hpcm.order import (
     CODING_STEPS,
     SCALES,
+    CodingStep,
     fold,
     group_index,
     shift_to_published,
@@ -24,6 +27,18 @@ from hpcm_spectral.models.hpcm.order import (
     unfold_into,
 )
 from hpcm_spectral.models.hpcm.sizes import HyperPriorOrder
+from hpcm_spectral.ops.pointwise import PointwiseConv2d
+
+
+def _called(part: Callable[..., torch.Tensor], *inputs: Any) -> torch.Tensor:
+    return part(*inputs)
+
+
+def recomputed(part: Callable[..., torch.Tensor], *inputs: Any) -> torch.Tensor:
+    """``part(*inputs)``, of which nothing but the inputs is kept for the backward pass; it must not use chance."""
+    if not torch.is_grad_enabled():
+        return part(*inputs)
+    return checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
 class ContextNet(nn.Module):
@@ -33,7 +48,7 @@ class ContextNet(nn.Module):
         super().__init__()
         self.before = nn.Sequential(*(DWConvRB(3 * channels) for _ in range(depth_before)))
         self.after = nn.Sequential(*(DWConvRB(3 * channels) for _ in range(depth_after)))
-        self.out = nn.Conv2d(3 * channels, 2 * channels, 1)
+        self.out = PointwiseConv2d(3 * channels, 2 * channels)
 
     def forward(
         self, params: Float[torch.Tensor, "B CCC h w"], gain: Float[torch.Tensor, "1 CCC 1 1"]
@@ -61,6 +76,7 @@ class ProgressiveContext(nn.Module):
         cross_attention: False passes the current parameters on as context.
         hyper_prior_order: ``published`` reproduces where the published model puts the hyper prior at scale 2 (its
             checkpoints need it); ``aligned`` puts it where it belongs.
+        checkpointed: Compute each step's networks again in the backward pass instead of keeping what is inside them.
     """
 
     def __init__(
@@ -71,12 +87,14 @@ class ProgressiveContext(nn.Module):
         *,
         cross_attention: bool = True,
         hyper_prior_order: HyperPriorOrder = "published",
+        checkpointed: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
+        self.checkpointed = checkpointed
         self.hyper_prior_order = hyper_prior_order
         conditioned = len(CODING_STEPS) - 1
-        self.adaptors = nn.ModuleList(nn.Conv2d(3 * channels, 3 * channels, 1) for _ in range(conditioned))
+        self.adaptors = nn.ModuleList(PointwiseConv2d(3 * channels, 3 * channels) for _ in range(conditioned))
         self.gains = nn.ParameterList(nn.Parameter(torch.ones(1, 3 * channels, 1, 1)) for _ in range(conditioned))
         self.net_coarse = ContextNet(channels, *depths_coarse)
         self.net_fine = ContextNet(channels, *depths_fine)
@@ -85,7 +103,7 @@ class ProgressiveContext(nn.Module):
             if cross_attention
             else None
         )
-        self.between = nn.ModuleList(nn.Conv2d(2 * channels, 2 * channels, 1) for _ in SCALES[1:])
+        self.between = nn.ModuleList(PointwiseConv2d(2 * channels, 2 * channels) for _ in SCALES[1:])
 
     def forward(
         self,
@@ -118,11 +136,11 @@ class ProgressiveContext(nn.Module):
             if step.index is None:
                 current = context
             else:
-                params = self.adaptors[step.index](torch.cat((context, y_hat.to(context.dtype)), dim=1))
-                net = self.net_fine if step.scale == 2 else self.net_coarse
-                current = net(params, self.gains[step.index])
+                run = recomputed if self.checkpointed else _called
+                current = run(self._prior, step, context, y_hat)
                 if following is not None:
-                    context = current if self.attention is None else self.attention[step.scale](current, context)
+                    attention = None if self.attention is None else self.attention[step.scale]
+                    context = current if attention is None else run(attention, current, context)
 
             index = group_index(step.cell, *current.shape[-2:], current.device)
             scales, means = (fold(half, scale.groups, index) for half in current.chunk(2, dim=1))
@@ -136,6 +154,13 @@ class ProgressiveContext(nn.Module):
                     new = to_finer(torch.zeros_like(new[..., ::2, ::2]), new, scale)
                 latents.append(ScaleLatent(y_hat, new))
         return latents
+
+    def _prior(self, step: CodingStep, context: torch.Tensor, y_hat: torch.Tensor) -> torch.Tensor:
+        """Scales and means of one step's values."""
+        assert step.index is not None
+        params = self.adaptors[step.index](torch.cat((context, y_hat.to(context.dtype)), dim=1))
+        net = self.net_fine if step.scale == 2 else self.net_coarse
+        return net(params, self.gains[step.index])
 
     def _slices(self, x: torch.Tensor, halves: int) -> list[torch.Tensor]:
         """``x`` at every scale, coarsest first; each half (scales, means) is sliced on its own."""

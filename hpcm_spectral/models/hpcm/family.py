@@ -37,6 +37,7 @@ class HPCMFamily(Family):
     def check_arguments(self, given: Mapping[str, Any], shapes: Shapes, owner: str) -> dict[str, Any]:
         """All of them, each of its type; their ranges are the business of the class."""
         defaults = {name: parameter.default for name, parameter in inspect.signature(HPCM).parameters.items()}
+        del defaults["gradient_checkpointing"]  # of training
         check_like(defaults, given, owner, same_lengths=True)
         if given[ORDER] not in ORDERS:
             raise CheckpointError(f"{owner} must hold as {ORDER} {' or '.join(ORDERS)}, got {shown(given[ORDER])}.")

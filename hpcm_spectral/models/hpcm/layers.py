@@ -4,6 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from hpcm_spectral.ops.fused_blocks import expand_contract, partial_block
+from hpcm_spectral.ops.pointwise import PointwiseConv2d, cast, channels_last, fast
+
+SLOPE = 0.01
+
 
 class ResidualBlock(nn.Module):
     """``x + expand-and-contract(mix(x))``: a 3x3 mixer over space, then 1x1 convolutions with a LeakyReLU between.
@@ -14,13 +19,22 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, mixer: nn.Module, expansion: int) -> None:
         super().__init__()
         self.mixer = mixer
-        self.expand = nn.Conv2d(channels, expansion * channels, 1)
-        self.activation = nn.LeakyReLU(0.01)
-        self.contract = nn.Conv2d(expansion * channels, channels, 1)
+        self.expand = PointwiseConv2d(channels, expansion * channels)
+        self.activation = nn.LeakyReLU(SLOPE)
+        self.contract = PointwiseConv2d(expansion * channels, channels)
 
     def forward(self, x: Float[torch.Tensor, "B C H W"]) -> Float[torch.Tensor, "B C H W"]:
         """Same shape in and out."""
+        if fast(x, self.expand):
+            return self._fast(*cast(channels_last(x), *self._products()))
         return x + self.contract(self.activation(self.expand(self.mixer(x))))
+
+    def _products(self) -> list[torch.Tensor]:
+        """Weights and biases of the 1x1 convolutions."""
+        return [*self.expand.parameters(), *self.contract.parameters()]
+
+    def _fast(self, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        return expand_contract(x, self.mixer(x), SLOPE, *weights)
 
 
 class PartialConv(nn.Module):
@@ -42,6 +56,10 @@ class PConvRB(ResidualBlock):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, PartialConv(channels), expansion=4)
+
+    def _fast(self, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        kernel = cast(*self.mixer.parameters())
+        return partial_block(x, *kernel, SLOPE, *weights)
 
 
 class DWConvRB(ResidualBlock):

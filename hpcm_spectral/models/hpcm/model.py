@@ -24,12 +24,13 @@ from hpcm_spectral.entropy.tabled import TAIL_MASS
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.metrics import bits
 from hpcm_spectral.models.batches import CodesBatches
-from hpcm_spectral.models.hpcm.context import ProgressiveContext
+from hpcm_spectral.models.hpcm.context import ProgressiveContext, recomputed
 from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
 from hpcm_spectral.models.hpcm.sizes import BASE, HyperPriorOrder, checked_arguments, infer_arguments, registered_name
 from hpcm_spectral.models.hpcm.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import Padding, centred_padding
-from hpcm_spectral.ops.devices import reproducible
+from hpcm_spectral.ops.devices import as_float32, reproducible, transforms_in
+from hpcm_spectral.ops.pointwise import shared_casts
 
 SIZE_MULTIPLE = 256
 # Pixels per position of y and of z.
@@ -59,12 +60,14 @@ class HPCM(CodesBatches, CompressionModel):
         context_depths_fine: Those of scale 3.
         cross_attention: False builds the published variant without it ("phi context").
         hyper_prior_order: ``published`` (needed for published checkpoints) or ``aligned``.
+        gradient_checkpointing: Compute blocks again in the backward pass instead of keeping what is inside them.
 
     Raises:
         ValueError: A number is outside its range.
     """
 
     size_multiple = SIZE_MULTIPLE
+    free_transforms = True
     scales = len(STEPS_UP_TO)
     string_names = ("y", "z")
     shape_multiple = STRIDE_Z
@@ -79,8 +82,10 @@ class HPCM(CodesBatches, CompressionModel):
         context_depths_fine: Sequence[int] = BASE["context_depths_fine"],
         cross_attention: bool = True,
         hyper_prior_order: HyperPriorOrder = "published",
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        self.gradient_checkpointing = gradient_checkpointing
         self.arguments = checked_arguments(
             latent_channels=latent_channels,
             hyper_channels=hyper_channels,
@@ -106,6 +111,7 @@ class HPCM(CodesBatches, CompressionModel):
             context_depths_fine,
             cross_attention=cross_attention,
             hyper_prior_order=hyper_prior_order,
+            checkpointed=gradient_checkpointing,
         )
         self.entropy_model = GeneralizedGaussianConditional(beta=1.5, scale_bound=SCALE_MIN, tail_mass=TAIL_MASS)
 
@@ -157,7 +163,9 @@ class HPCM(CodesBatches, CompressionModel):
         padding = centred_padding(height, width, SIZE_MULTIPLE)
         coder_z, coder_y = (EncodingCoder(self.entropy_model) for _ in range(2))
         with reproducible(x.device):
-            y, z = self._analyse(x.float(), padding)
+            with transforms_in(self.transform_dtype, x.device) as layout:
+                y = as_float32(self.g_a(padding.pad(x.float()).contiguous(memory_format=layout)))
+            z = self.h_a(y)
             z_hat = self._code_hyper(coder_z, z, padding)
             self._code_latents(coder_y, z_hat, y, padding)
         checksum = coder_z.checksum ^ coder_y.checksum
@@ -187,11 +195,22 @@ class HPCM(CodesBatches, CompressionModel):
             latents = self._code_latents(PartialCoder(coder_y, steps), z_hat, None, padding)
             if steps == STEPS_UP_TO[-1]:
                 image.check_symbols(coder_z.checksum ^ coder_y.checksum)
-            return self._synthesise(latents, padding, torch.float32)
+            y_hat = latents[-1].y_hat
+            with transforms_in(self.transform_dtype, y_hat.device) as layout:
+                return padding.crop(as_float32(self.g_s(y_hat.contiguous(memory_format=layout))))
 
     def _analyse(self, x: torch.Tensor, padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
-        y = self.g_a(padding.pad(x))
-        return y, self.h_a(y)
+        y = self._through(self.g_a, padding.pad(x))
+        return y, self._through(self.h_a, y)
+
+    def _through(self, layers: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+        """A transform, of whose residual blocks only the inputs are kept if told so."""
+        if not self.gradient_checkpointing:
+            return layers(x)
+        for layer in layers:
+            resampling = isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
+            x = layer(x) if resampling else recomputed(layer, x)
+        return x
 
     def _code_hyper(self, coder: SymbolCoder, z: torch.Tensor, padding: Padding) -> torch.Tensor:
         """z_hat. Of ``z`` a decoding coder takes the size only."""
@@ -202,13 +221,14 @@ class HPCM(CodesBatches, CompressionModel):
     def _code_latents(
         self, coder: SymbolCoder, z_hat: torch.Tensor, y: torch.Tensor | None, padding: Padding
     ) -> list[ScaleLatent]:
-        hyper_prior = self.h_s(z_hat)
+        hyper_prior = self._through(self.h_s, z_hat)
         inside = padding.cells_inside(hyper_prior.shape[-2], hyper_prior.shape[-1], STRIDE_Y, hyper_prior.device)
-        return self.context(hyper_prior, coder, y, inside)
+        with shared_casts():
+            return self.context(hyper_prior, coder, y, inside)
 
     def _synthesise(self, latents: list[ScaleLatent], padding: Padding, dtype: torch.dtype) -> torch.Tensor:
         # Coded values are float32; the networks want their own precision.
-        return padding.crop(self.g_s(latents[-1].y_hat.to(dtype)))
+        return padding.crop(self._through(self.g_s, latents[-1].y_hat.to(dtype)))
 
     def update(self, scale_table: list[float] | None = None, force: bool = False, **kwargs: Any) -> bool:
         """See :class:`Codec`; the tables are of HPCM's own 60 scales unless told otherwise, as CompressAI can."""

@@ -33,7 +33,9 @@ IGNORED_GROUPS = ("hydra", "paths", "logger", "resume", "sweep", "diagnostics")
 IGNORED_KEYS = (
     "seed",
     "data.num_workers",
-    "data.cache_mb",
+    "data.cache_mb",  # of older runs
+    "data.cache_gib",
+    "data.cache_dir",
     "data.max_megapixels",
     "data.pin_memory",
     "trainer.log_every_n_steps",
