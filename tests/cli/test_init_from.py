@@ -66,7 +66,7 @@ def test_training_is_bit_identical_to_a_plain_loop_that_starts_from_the_weights(
     data = build_node(config["data"], "data")
     data.setup("fit")
     torch.manual_seed(config["seed"])
-    codec = build_node(config["model"], "model")
+    codec = build_node(config["model"], "model").to(memory_format=torch.channels_last)
     codec.load_state_dict(load_file(source / "codec.safetensors"))
     loss_function = RateDistortionLoss(lmbda=0.013, metric="mse")
     optimizer = torch.optim.Adam(codec.parameters(), lr=1e-4)
@@ -75,6 +75,7 @@ def test_training_is_bit_identical_to_a_plain_loop_that_starts_from_the_weights(
     for epoch in range(2):
         loader.sampler.set_epoch(epoch)
         for x in loader:
+            x = x.contiguous(memory_format=torch.channels_last)
             out = codec(x)
             loss = loss_function(out["x_hat"], out["likelihoods"], x).loss
             optimizer.zero_grad()

@@ -80,7 +80,7 @@ def test_without_stages_training_is_bit_identical_to_a_plain_loop(plain_run: Pat
     data = build_node(config["data"], "data")
     data.setup("fit")
     torch.manual_seed(config["seed"])
-    codec = build_node(config["model"], "model")
+    codec = build_node(config["model"], "model").to(memory_format=torch.channels_last)
     loss_function = RateDistortionLoss(lmbda=0.013, metric="mse")
     optimizer = torch.optim.Adam(codec.parameters(), lr=1e-4)
     losses = []
@@ -88,6 +88,7 @@ def test_without_stages_training_is_bit_identical_to_a_plain_loop(plain_run: Pat
     for epoch in range(2):
         loader.sampler.set_epoch(epoch)
         for x in loader:
+            x = x.contiguous(memory_format=torch.channels_last)
             out = codec(x)
             loss = loss_function(out["x_hat"], out["likelihoods"], x).loss
             optimizer.zero_grad()
