@@ -183,7 +183,7 @@ class Comparison:
         panels[0].set_yticks(rows, [style.legend_label(style.shortened(o.name, LABEL_LENGTH)) for o in self.configs])
         panels[0].invert_yaxis()
         # Room for what is written at the ends.
-        panels[0].set_xlim(0, 1.35 * max(spread.high for spread in spreads))
+        panels[0].set_xlim(0, 1.7 * max(spread.high for spread in spreads))
         if measured:
             panels[1].barh(rows, [own.peak_mib or 0 for own in self.configs], 0.6, color=style.ORANGE)
             for row, own in zip(rows, self.configs, strict=True):
