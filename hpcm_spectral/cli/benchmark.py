@@ -19,6 +19,7 @@ from pydantic import Field
 from hpcm_spectral.benchmarks import things
 from hpcm_spectral.benchmarks.comparison import Comparison, Measured
 from hpcm_spectral.benchmarks.dct import truncation_cost
+from hpcm_spectral.benchmarks.loader import FileKind, loader_cost
 from hpcm_spectral.benchmarks.rates import matrix_operations, matrix_product
 from hpcm_spectral.benchmarks.things import Thing
 from hpcm_spectral.benchmarks.turns import rounds_in_turns
@@ -61,6 +62,19 @@ class DctSettings(StrictSettings):
     device: str
 
 
+class FolderSettings(StrictSettings):
+    """The settings of ``conf/benchmark/folder.yaml``."""
+
+    kind: Literal["folder"]
+    file_kind: FileKind
+    images: Count
+    crop_size: Count
+    batch_size: Count
+    workers: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=2)]
+    repeats: Count
+
+
 class BenchmarkSettings(StrictSettings):
     """The settings of ``conf/benchmark/step.yaml`` and its likes that are not those of a training."""
 
@@ -82,10 +96,16 @@ def run_benchmark(cfg: DictConfig) -> None:
         ConfigError: A value is outside its range, or a config that is compared cannot be built.
     """
     config: dict[str, Any] = plain(cfg)
-    if config["kind"] not in ("dct", *TITLES):
+    if config["kind"] not in ("dct", "folder", *TITLES):
         raise ConfigError(
-            f"kind must be dct, {', '.join(TITLES)}, got {config['kind']!r}; choose one as benchmark=step."
+            f"kind must be dct, folder, {', '.join(TITLES)}, got {config['kind']!r}; choose one as benchmark=step."
         )
+    if config["kind"] == "folder":
+        folder = check_settings(FolderSettings, config)
+        if folder.images < folder.batch_size:
+            raise ConfigError(f"images must be at least batch_size ({folder.batch_size}), got {folder.images}.")
+        print(loader_cost(rounds=folder.repeats, **folder.model_dump(exclude={"kind", "repeats"})).table())
+        return
     if config["kind"] == "dct":
         settings = check_settings(DctSettings, config)
         check_device(settings.device)

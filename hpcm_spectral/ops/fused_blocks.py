@@ -19,7 +19,6 @@ from hpcm_spectral.ops.pointwise import (
 )
 
 Features = Float[torch.Tensor, "B C h w"]
-Weights = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class _ExpandContract(torch.autograd.Function):

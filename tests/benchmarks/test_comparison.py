@@ -121,8 +121,13 @@ def test_figures_by_hand() -> None:
         (["benchmark=step", "device=abacus"], "device must be cpu, or cuda where there is a GPU, got 'abacus'"),
         (["benchmark=step", "trainer.precision=64-true"], "trainer.precision must be one of 32-true, bf16-mixed"),
         (["benchmark=step", "trainer.accumulate_grad_batches=2"], "trainer.accumulate_grad_batches must be 1"),
-        (["benchmark=steps"], "benchmark must be one of dct, decode, encode, evaluate, loader, step, got steps"),
-        (["kind=steps"], "kind must be dct, step, encode, decode, evaluate, loader, got 'steps'"),
+        (
+            ["benchmark=steps"],
+            "benchmark must be one of dct, decode, encode, evaluate, folder, loader, step, got steps",
+        ),
+        (["benchmark=folder", "images=3"], "images must be at least batch_size (8), got 3."),
+        (["benchmark=folder", "epochs=1"], "epochs must be at least 2, got 1."),
+        (["kind=steps"], "kind must be dct, folder, step, encode, decode, evaluate, loader, got 'steps'"),
         (["batch=0"], "batch must be at least 1, got 0"),
         (["benchmark=step", "compare=[]"], "compare must hold sets of overrides that differ, got nothing"),
         (["benchmark=step", "compare=[seed=1,seed=1]"], "that differ, got seed=1 twice"),
@@ -146,7 +151,7 @@ def test_wrong_settings_end_with_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     model = [*NARROW, "data.crop_size=64"] if any(word.startswith("benchmark=") for word in overrides[:1]) else []
-    if overrides == ["benchmark=steps"]:
+    if overrides[0] in ("benchmark=steps", "benchmark=folder"):
         model = []
     assert run_program("benchmark", *model, *overrides) == 2
     printed = capsys.readouterr().err.strip().splitlines()

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from hpcm_spectral.ops import fused_blocks
 from hpcm_spectral.ops.pointwise import PointwiseConv2d, cast, channels_last, fast
+from hpcm_spectral.ops.recomputing import recomputed
 
 Features = Float[torch.Tensor, "B C h w"]
 # Separable weights of a 3x3 convolution's taps.
@@ -102,9 +102,7 @@ class Block(nn.Module):
 
     def forward(self, x: Features) -> Float[torch.Tensor, "B D h w"]:
         """The output's channels differ if told so."""
-        if self.checkpointed and self.training and torch.is_grad_enabled():
-            return checkpoint(self._forward, x, use_reentrant=False, preserve_rng_state=False)
-        return self._forward(x)
+        return recomputed(self._forward, x, when=self.checkpointed and self.training)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         inside = self.mix(self.mixer(steep(self.enter, x), 0.25))

@@ -3,13 +3,12 @@
 Letters: B batch, C channels of y, CC and CCC twice and three times as many, h and w positions of a scale.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from hpcm_spectral.codec import ScaleLatent
 from hpcm_spectral.entropy import SymbolCoder
@@ -28,17 +27,7 @@ from hpcm_spectral.models.hpcm.order import (
 )
 from hpcm_spectral.models.hpcm.sizes import HyperPriorOrder
 from hpcm_spectral.ops.pointwise import PointwiseConv2d
-
-
-def _called(part: Callable[..., torch.Tensor], *inputs: Any) -> torch.Tensor:
-    return part(*inputs)
-
-
-def recomputed(part: Callable[..., torch.Tensor], *inputs: Any) -> torch.Tensor:
-    """``part(*inputs)``, of which nothing but the inputs is kept for the backward pass; it must not use chance."""
-    if not torch.is_grad_enabled():
-        return part(*inputs)
-    return checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False)
+from hpcm_spectral.ops.recomputing import recomputed
 
 
 class ContextNet(nn.Module):
@@ -136,7 +125,7 @@ class ProgressiveContext(nn.Module):
             if step.index is None:
                 current = context
             else:
-                run = recomputed if self.checkpointed else _called
+                run = partial(recomputed, when=self.checkpointed)
                 current = run(self._prior, step, context, y_hat)
                 if following is not None:
                     attention = None if self.attention is None else self.attention[step.scale]

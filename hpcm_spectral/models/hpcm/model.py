@@ -24,13 +24,14 @@ from hpcm_spectral.entropy.tabled import TAIL_MASS
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.metrics import bits
 from hpcm_spectral.models.batches import CodesBatches
-from hpcm_spectral.models.hpcm.context import ProgressiveContext, recomputed
+from hpcm_spectral.models.hpcm.context import ProgressiveContext
 from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
 from hpcm_spectral.models.hpcm.sizes import BASE, HyperPriorOrder, checked_arguments, infer_arguments, registered_name
 from hpcm_spectral.models.hpcm.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
 from hpcm_spectral.ops import Padding, centred_padding
 from hpcm_spectral.ops.devices import as_float32, reproducible, transforms_in
 from hpcm_spectral.ops.pointwise import shared_casts
+from hpcm_spectral.ops.recomputing import recomputed
 
 SIZE_MULTIPLE = 256
 # Pixels per position of y and of z.
