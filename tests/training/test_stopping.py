@@ -12,7 +12,8 @@ import torch
 from hpcm_spectral.data.loader import STOP_SIGNALS
 
 SENDER = """
-import psutil
+import multiprocessing
+import os
 from lightning.pytorch.callbacks import Callback
 
 class Send(Callback):
@@ -24,9 +25,10 @@ class Send(Callback):
 
     def send(self, trainer, *args, **kwargs):
         if trainer.global_step == self.step and not trainer.sanity_checking:
-            # As a scheduler does, to all of them.
-            for process in (*psutil.Process().children(), psutil.Process()):
-                process.send_signal(self.number)
+            # As a scheduler does, to all of them; what W&B has left of an earlier test is not of this training.
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, self.number)
+            os.kill(os.getpid(), self.number)
 
 class Leave(Callback):
     \"\"\"Asks Lightning to end the training.\"\"\"
