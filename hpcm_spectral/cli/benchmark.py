@@ -10,83 +10,31 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from pydantic import Field
 
-from hpcm_spectral.benchmarks import things
 from hpcm_spectral.benchmarks.comparison import Comparison, Measured
 from hpcm_spectral.benchmarks.dct import truncation_cost
-from hpcm_spectral.benchmarks.loader import FileKind, loader_cost
+from hpcm_spectral.benchmarks.loader import loader_cost
 from hpcm_spectral.benchmarks.rates import matrix_operations, matrix_product
 from hpcm_spectral.benchmarks.things import Thing
 from hpcm_spectral.benchmarks.turns import rounds_in_turns
-from hpcm_spectral.build import build_data_and_module, build_node, build_stages
-from hpcm_spectral.cli.compared import Compared, compose_each
-from hpcm_spectral.cli.entry import config_folder
+from hpcm_spectral.cli.benchmark_building import build_thing
+from hpcm_spectral.cli.benchmark_settings import TITLES, BenchmarkSettings, DctSettings, FolderSettings, settings_of
+from hpcm_spectral.cli.compared import Compared, compose_each, each_stage_alone
 from hpcm_spectral.cli.outputs import folder_to_fill, output_folder
-from hpcm_spectral.config import RunSettings, StrictSettings, check_config, check_settings, plain
-from hpcm_spectral.data import ImageDataModule
+from hpcm_spectral.config import check_settings, plain
 from hpcm_spectral.errors import ConfigError, UserError
-from hpcm_spectral.models.init_from import initialise
-from hpcm_spectral.models.sources import read_source
 from hpcm_spectral.ops.devices import check_device
 from hpcm_spectral.reports.style import save_figure
 from hpcm_spectral.runs.plain_files import write_json
 from hpcm_spectral.runs.provenance import describe_run
-from hpcm_spectral.training.module import BASELINE
 from hpcm_spectral.training.resources import accelerator_facts, peak_memory_mib
 
 log = logging.getLogger("hpcm_spectral")
-PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16}
 FIGURES, PICTURE = "benchmark.json", "benchmark.png"
-Count = Annotated[int, Field(ge=1)]
-TITLES = {
-    "step": "Training steps",
-    "encode": "Encoding",
-    "decode": "Decoding",
-    "evaluate": "Evaluation",
-    "loader": "Loading of training data",
-}
-
-
-class DctSettings(StrictSettings):
-    """The settings of ``conf/benchmark/dct.yaml``."""
-
-    kind: Literal["dct"]
-    batch: Count
-    size: Count
-    repeats: Count
-    device: str
-
-
-class FolderSettings(StrictSettings):
-    """The settings of ``conf/benchmark/folder.yaml``."""
-
-    kind: Literal["folder"]
-    file_kind: FileKind
-    images: Count
-    crop_size: Count
-    batch_size: Count
-    workers: Annotated[int, Field(ge=0)]
-    epochs: Annotated[int, Field(ge=2)]
-    repeats: Count
-
-
-class BenchmarkSettings(StrictSettings):
-    """The settings of ``conf/benchmark/step.yaml`` and its likes that are not those of a training."""
-
-    kind: Literal["step", "encode", "decode", "evaluate", "loader"]
-    compare: list[Any] | dict[str, Any] | None
-    repeats: Count
-    device: str
-    threads: Count | None
-    memory: bool
-    epoch: float | None
-    picture: tuple[Count, Count]
-    output: str | None
 
 
 def run_benchmark(cfg: DictConfig) -> None:
@@ -111,10 +59,13 @@ def run_benchmark(cfg: DictConfig) -> None:
         check_device(settings.device)
         print(truncation_cost(settings.batch, settings.size, repeats=settings.repeats, device=settings.device).table())
         return
-    own = _settings(config)
+    own = settings_of(config)
     device = check_device(own.device)
     output = None if own.output is None else output_folder(own.output, "a benchmark", [FIGURES, PICTURE])
-    compared = _compared(own, config)
+    if own.compare is not None:
+        compared = compose_each(own.compare)
+    else:
+        compared = each_stage_alone(config) if own.kind == "step" else [Compared("as given", (), config)]
     with nullcontext() if output is None else folder_to_fill(output), _threads_kept():
         comparison = _measure(own, compared, device)
         print(comparison.table())
@@ -124,42 +75,6 @@ def run_benchmark(cfg: DictConfig) -> None:
         log.info("%s", line)
     if output is not None:
         log.info("in %s: %s, %s", output, FIGURES, PICTURE)
-
-
-def _settings(config: dict[str, Any]) -> BenchmarkSettings:
-    own = {key: value for key, value in config.items() if key not in RunSettings.model_fields}
-    if isinstance(own.get("picture"), list):
-        own["picture"] = tuple(own["picture"])  # YAML has lists only
-    return check_settings(BenchmarkSettings, own)
-
-
-def _compared(own: BenchmarkSettings, config: dict[str, Any]) -> list[Compared]:
-    """What is compared: sets of overrides, or the stages of a training step, or nothing beside the config itself."""
-    if own.compare is not None:
-        return compose_each(own.compare)
-    if own.kind != "step":
-        return [Compared("as given", (), config)]
-    without = _without_stages(config)
-    stages = build_stages(check_config(_of_run(config)))
-    if not stages:
-        raise ConfigError(
-            "phase1 or phase2 must be on to be measured, got off for both; turn one on, or name configs in compare."
-        )
-    compared = [Compared(BASELINE, (), without)]
-    for key, stage in stages.items():
-        group, _, name = key.partition(".")
-        alone = {name: config[group][name]} if name else config[group]
-        taken = stage.phase in (each.name for each in compared)
-        compared.append(Compared(key if taken else stage.phase, (), without | {group: alone}))
-    return compared
-
-
-def _of_run(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: config[key] for key in RunSettings.model_fields if key in config}
-
-
-def _without_stages(config: dict[str, Any]) -> dict[str, Any]:
-    return config | {"phase1": {}, "phase2": {}, "stages": {}}
 
 
 @contextmanager
@@ -177,10 +92,10 @@ def _measure(own: BenchmarkSettings, compared: list[Compared], device: torch.dev
     calls: dict[str, Callable[[], object]] = {}
     built: dict[str, tuple[Thing, Measured]] = {}
     for each in compared:
-        threads = _settings(each.config).threads or usual
+        threads = settings_of(each.config).threads or usual
         torch.set_num_threads(threads)
         log.info("%s: building", each.name)
-        thing = _named(each, len(compared), lambda each=each: _build(each.config))  # type: ignore[misc]
+        thing = _named(each, len(compared), lambda each=each: build_thing(each.config))  # type: ignore[misc]
         matrix = None
         if thing.operations is not None:
             precision = "float32 as TF32" if thing.tf32 and device.type == "cuda" else str(thing.dtype).split(".")[1]
@@ -228,51 +143,6 @@ def _named(each: Compared, count: int, build: Callable[[], Any]) -> Any:
         raise ConfigError(f"{each.name} cannot be measured: {error}") from error
 
 
-def _build(config: dict[str, Any]) -> Thing:
-    """What the config's kind of benchmark calls."""
-    own = _settings(config)
-    _check_trainer(own.kind, config["trainer"])
-    if own.kind == "loader":
-        return things.epoch_of_batches(build_node(check_config(_of_run(config)).data, "data", ImageDataModule))
-    # A batch or a picture is needed, for which no process need start and no image stay.
-    spared = {key: 0 for key in ("num_workers", "cache_gib") if key in config["data"]}
-    config = (config if own.kind == "step" else _without_stages(config)) | {"data": config["data"] | spared}
-    settings = check_config(_of_run(config))
-    data, module = build_data_and_module(settings)
-    codec = module.codec
-    if settings.init_from is not None:
-        source = read_source(settings.init_from, "init_from", [settings.model["_target_"]])
-        initialise(codec, source, config_folder() / "model")
-    if own.kind == "step":
-        batch = next(iter(data.train_dataloader())).to(own.device)
-        progress = things.progress_within(module) if own.epoch is None else own.epoch
-        clip, autocast = config["trainer"]["gradient_clip_val"], PRECISIONS[config["trainer"]["precision"]]
-        return things.training_step(things.Stepper(module.to(own.device).train(), progress, clip, autocast), batch)
-    codec.eval().settle()
-    codec.update(force=True)
-    codec.to(own.device)
-    picture = things.photograph(data.train_files()[0], *own.picture)
-    if own.kind == "evaluate":
-        return things.scoring(codec, picture)
-    make = things.encoding if own.kind == "encode" else things.decoding
-    return make(codec, picture, module.memory_format)
-
-
-def _check_trainer(kind: str, trainer: dict[str, Any]) -> None:
-    """Refuse what a benchmark without a trainer would silently leave out."""
-    if kind == "loader":
-        return
-    if trainer["precision"] not in (PRECISIONS if kind == "step" else ["32-true"]):
-        steps, files = f"one of {', '.join(PRECISIONS)} to be measured", "32-true, as files are coded in float32"
-        must = steps if kind == "step" else files
-        raise ConfigError(f"trainer.precision must be {must}, got {trainer['precision']!r}.")
-    if kind == "step" and trainer["accumulate_grad_batches"] != 1:
-        raise ConfigError(
-            "trainer.accumulate_grad_batches must be 1, as single steps are measured, got "
-            f"{trainer['accumulate_grad_batches']!r}; set data.batch_size."
-        )
-
-
 def _peak(each: Compared, threads: int) -> float:
     log.info("%s: peak memory of two calls in a fresh process", each.name)
     # Spawned: a forked process would start with this one's memory.
@@ -287,9 +157,9 @@ def _peak(each: Compared, threads: int) -> float:
 
 
 def _peak_memory_mib(config: dict[str, Any], threads: int) -> float:
-    own = _settings(config)
+    own = settings_of(config)
     torch.set_num_threads(own.threads or threads)
-    thing = _build(config)
+    thing = build_thing(config)
     for _ in range(2):
         thing.call()
     on_gpu = own.device == "cuda" and own.kind != "loader"

@@ -1,4 +1,4 @@
-"""The configs that a benchmark compares: sets of overrides, each composed on top of the command's own."""
+"""The configs that a benchmark compares: sets of overrides on top of the command's own, or its stages."""
 
 import shlex
 import sys
@@ -11,10 +11,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hpcm_spectral.build import build_stages
+from hpcm_spectral.cli.benchmark_settings import of_run, without_stages
 from hpcm_spectral.cli.command_line import CommandLine
 from hpcm_spectral.cli.hydra_errors import describe
-from hpcm_spectral.config import plain
+from hpcm_spectral.config import check_config, plain
 from hpcm_spectral.errors import ConfigError
+from hpcm_spectral.training.module import BASELINE
 
 COMPARE = "compare"
 # What a set cannot change, as it is of the whole benchmark.
@@ -53,6 +56,27 @@ def compose_each(compare: Sequence[Any] | Mapping[str, Any]) -> list[Compared]:
         got = f"{next(name for name in names if names.count(name) > 1)} twice" if sets else "nothing"
         raise ConfigError(f"{COMPARE} must hold sets of overrides that differ, got {got}; {FORM}.")
     return [_composed(str(name), words) for name, words in zip(names, sets, strict=True)]
+
+
+def each_stage_alone(config: dict[str, Any]) -> list[Compared]:
+    """A config without any stage, and with each of its stages alone.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    without = without_stages(config)
+    stages = build_stages(check_config(of_run(config)))
+    if not stages:
+        raise ConfigError(
+            "phase1 or phase2 must be on to be measured, got off for both; turn one on, or name configs in compare."
+        )
+    compared = [Compared(BASELINE, (), without)]
+    for key, stage in stages.items():
+        group, _, name = key.partition(".")
+        alone = {name: config[group][name]} if name else config[group]
+        taken = stage.phase in (each.name for each in compared)
+        compared.append(Compared(key if taken else stage.phase, (), without | {group: alone}))
+    return compared
 
 
 def _words(given: Any) -> list[str]:
