@@ -30,7 +30,8 @@ class Thing:
         subject: What it does it to, in words.
         images: How many of them per call.
         operations: Counts the operations of a call; None where they do not matter.
-        dtype: In which most of these are.
+        dtype: In which most of these are; None where they are of two precisions, so that the rate of products in
+            either would say nothing of them.
         tf32: Whether a GPU may round float32 in them.
     """
 
@@ -38,7 +39,7 @@ class Thing:
     subject: str
     images: int
     operations: Callable[[], int] | None = None
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype | None = torch.float32
     tf32: bool = False
 
 
@@ -112,13 +113,14 @@ def photograph(path: Path, width: int, height: int) -> Image.Image:
 
 def encoding(codec: Codec, picture: Image.Image, memory_format: torch.memory_format) -> Thing:
     """Coding a picture into strings; the codec is ready to code."""
-    return _coding(partial(codec.encode, _on_device(codec, picture, memory_format), codec.middle_level), picture)
+    x = _on_device(codec, picture, memory_format)
+    return _coding(codec, partial(codec.encode, x, codec.middle_level), picture)
 
 
 def decoding(codec: Codec, picture: Image.Image, memory_format: torch.memory_format) -> Thing:
     """Decoding a picture from its strings."""
     coded = codec.encode(_on_device(codec, picture, memory_format), codec.middle_level)
-    return _coding(partial(codec.decode, coded), picture)
+    return _coding(codec, partial(codec.decode, coded), picture)
 
 
 def scoring(codec: Codec, picture: Image.Image) -> Thing:
@@ -131,7 +133,7 @@ def scoring(codec: Codec, picture: Image.Image) -> Thing:
         assert place  # goes with the call
         score_image(codec, image, file, image.name, codec.middle_level)
 
-    return _coding(call, picture)
+    return _coding(codec, call, picture)
 
 
 def _on_device(codec: Codec, picture: Image.Image, memory_format: torch.memory_format) -> torch.Tensor:
@@ -139,8 +141,13 @@ def _on_device(codec: Codec, picture: Image.Image, memory_format: torch.memory_f
     return x.contiguous(memory_format=memory_format)
 
 
-def _coding(call: Callable[[], object], picture: Image.Image) -> Thing:
-    return Thing(call, f"a picture of {picture.width}x{picture.height}", 1, partial(count_operations, call))
+def _coding(codec: Codec, call: Callable[[], object], picture: Image.Image) -> Thing:
+    """With transforms in bfloat16 the entropy path stays in float32: two precisions."""
+    subject, dtype = f"a picture of {picture.width}x{picture.height}", codec.transform_dtype
+    if dtype == torch.float32:
+        return Thing(call, subject, 1, partial(count_operations, call), dtype)
+    subject += f", transforms in {str(dtype).removeprefix('torch.')}"
+    return Thing(call, subject, 1, partial(count_operations, call), None)
 
 
 def epoch_of_batches(data: ImageDataModule) -> Thing:

@@ -97,7 +97,7 @@ def _measure(own: BenchmarkSettings, compared: list[Compared], device: torch.dev
         log.info("%s: building", each.name)
         thing = _named(each, len(compared), lambda each=each: build_thing(each.config))  # type: ignore[misc]
         matrix = None
-        if thing.operations is not None:
+        if thing.operations is not None and thing.dtype is not None:
             precision = "float32 as TF32" if thing.tf32 and device.type == "cuda" else str(thing.dtype).split(".")[1]
             matrix = f"{precision}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else precision
             product = matrix_product(thing.dtype, device, tf32=thing.tf32)

@@ -7,7 +7,7 @@ import torch
 from hpcm_spectral.benchmarks import things
 from hpcm_spectral.benchmarks.things import Thing
 from hpcm_spectral.build import build_data_and_module, build_node
-from hpcm_spectral.cli.benchmark_settings import of_run, settings_of, without_stages
+from hpcm_spectral.cli.benchmark_settings import CodingBenchmarkSettings, of_run, settings_of, without_stages
 from hpcm_spectral.cli.entry import config_folder
 from hpcm_spectral.config import check_config
 from hpcm_spectral.data import ImageDataModule
@@ -34,6 +34,8 @@ def build_thing(config: dict[str, Any]) -> Thing:
     settings = check_config(of_run(config))
     data, module = build_data_and_module(settings)
     codec = module.codec
+    if isinstance(own, CodingBenchmarkSettings):
+        codec.set_transforms(getattr(torch, own.transforms))
     if settings.init_from is not None:
         source = read_source(settings.init_from, "init_from", [settings.model["_target_"]])
         initialise(codec, source, config_folder() / "model")

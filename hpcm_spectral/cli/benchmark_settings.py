@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from hpcm_spectral.benchmarks.loader import FileKind
-from hpcm_spectral.config import RunSettings, StrictSettings, check_settings
+from hpcm_spectral.config import RunSettings, StrictSettings, Transforms, check_settings
 
 Count = Annotated[int, Field(ge=1)]
 TITLES = {
@@ -55,6 +55,12 @@ class BenchmarkSettings(StrictSettings):
     output: str | None
 
 
+class CodingBenchmarkSettings(BenchmarkSettings):
+    """The same for ``conf/benchmark/encode.yaml`` and its likes, which code a picture."""
+
+    transforms: Transforms
+
+
 def settings_of(config: Mapping[str, Any]) -> BenchmarkSettings:
     """A benchmark's own settings within its config, checked.
 
@@ -64,7 +70,8 @@ def settings_of(config: Mapping[str, Any]) -> BenchmarkSettings:
     own = {key: value for key, value in config.items() if key not in RunSettings.model_fields}
     if isinstance(own.get("picture"), list):
         own["picture"] = tuple(own["picture"])  # YAML has lists only
-    return check_settings(BenchmarkSettings, own)
+    codes = own.get("kind") in ("encode", "decode", "evaluate")
+    return check_settings(CodingBenchmarkSettings if codes else BenchmarkSettings, own)
 
 
 def of_run(config: Mapping[str, Any]) -> dict[str, Any]:

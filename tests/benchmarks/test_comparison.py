@@ -13,6 +13,7 @@ from PIL import Image
 from hpcm_spectral.benchmarks.comparison import Comparison, Measured, Spread
 
 NARROW = ["model=custom", "model._target_=compressai.models.ScaleHyperprior", "+model.N=8", "+model.M=8"]
+NO_WIDTHS = ["~model.N", "~model.M"]
 QUICK = ["repeats=1", "memory=false", "data.crop_size=64", "data.batch_size=2", "picture=[96,80]"]
 
 
@@ -78,11 +79,16 @@ def test_without_sets_a_step_is_measured_with_each_stage_alone(measure: Callable
 
 
 @pytest.mark.parametrize("kind", ["decode", "evaluate"])
-def test_one_config_is_measured_coding_a_photograph(kind: str, measure: Callable[..., dict[str, Any]]) -> None:
-    (own,) = measure(f"benchmark={kind}", "compare=[channels_last=false]")["configs"]
+def test_a_photograph_is_coded_in_either_precision(kind: str, measure: Callable[..., dict[str, Any]]) -> None:
+    figures = measure(f"benchmark={kind}", "compare=[channels_last=false,transforms=bfloat16]")
+    own, low = figures["configs"]
     assert own["subject"] == "a picture of 96x80"
+    assert low["subject"] == "a picture of 96x80, transforms in bfloat16"
     assert own["images"] == 1
-    assert own["gflop"] > 0
+    assert own["gflop"] == low["gflop"] > 0
+    # Operations of two precisions have no share of a product's rate in one of them.
+    assert list(figures["matrix_gflop_per_second"]) == [own["matrix_products"]]
+    assert low["matrix_products"] is low["share_of_matrix_products"] is None
 
 
 def test_loading_is_of_whole_epochs_and_memory_of_a_fresh_process(measure: Callable[..., dict[str, Any]]) -> None:
@@ -135,6 +141,12 @@ def test_figures_by_hand() -> None:
         (["benchmark=step", "compare=[[seed=1],[sed=2]]"], "but of sed=2: sed is not a setting; did you mean seed?"),
         (["benchmark=step", "+compare.a=model=hpcm_tin"], "but of a: model must be one of compressai, custom"),
         (["benchmark=step", "compare=[[repeats=3]]"], "compare must leave repeats alone"),
+        (["benchmark=step", "compare=[[],[transforms=bfloat16]]"], "but of transforms=bfloat16: transforms is not a"),
+        (["benchmark=loader", "+transforms=bfloat16"], "transforms is not a setting"),
+        (
+            ["benchmark=encode", "transforms=bfloat16", "model._target_=outside.two_scales.TwoScales", *NO_WIDTHS],
+            "transforms must be float32 for outside.two_scales.TwoScales, which names no networks outside its entropy",
+        ),
         (
             ["benchmark=encode", "compare=[seed=1,trainer.precision=bf16-mixed]"],
             "bf16-mixed cannot be measured: trainer.precision must be 32-true, as files are coded in float32",
