@@ -1,5 +1,6 @@
 """The configs that a benchmark compares: sets of overrides on top of the command's own, or its stages."""
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from hpcm_spectral.training.module import BASELINE
 
 COMPARE = "compare"
 # What a set cannot change, as it is of the whole benchmark.
-COMMON = ("benchmark", "kind", "repeats", "device", "memory", "output", COMPARE)
+COMMON = ("benchmark", "kind", "repeats", "device", "memory", "output", "hydra", COMPARE)
 FORM = f'write {COMPARE}="[[seed=1],[seed=2,channels_last=true]]", or +{COMPARE}.NAME="KEY=VALUE ..."'
 
 
@@ -120,4 +121,4 @@ def _composed(name: str, words: list[str]) -> Compared:
 
 
 def _first(override: Any) -> str:
-    return str(override.key_or_group).split(".")[0]
+    return re.split("[./]", str(override.key_or_group))[0]
