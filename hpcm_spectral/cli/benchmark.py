@@ -24,6 +24,7 @@ from hpcm_spectral.benchmarks.turns import rounds_in_turns
 from hpcm_spectral.cli.benchmark_building import build_thing
 from hpcm_spectral.cli.benchmark_settings import TITLES, BenchmarkSettings, DctSettings, FolderSettings, settings_of
 from hpcm_spectral.cli.compared import Compared, compose_each, each_stage_alone
+from hpcm_spectral.cli.memory import keep_freed_memory
 from hpcm_spectral.cli.outputs import folder_to_fill, output_folder
 from hpcm_spectral.config import check_settings, plain
 from hpcm_spectral.errors import ConfigError, UserError
@@ -145,8 +146,9 @@ def _named(each: Compared, count: int, build: Callable[[], Any]) -> Any:
 
 def _peak(each: Compared, threads: int) -> float:
     log.info("%s: peak memory of two calls in a fresh process", each.name)
-    # Spawned: a forked process would start with this one's memory.
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    # Spawned: a forked process would start with this one's memory. It keeps what it frees, as every program does.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=keep_freed_memory) as pool:
         try:
             return pool.submit(_peak_memory_mib, each.config, threads).result()
         except BrokenProcessPool:
