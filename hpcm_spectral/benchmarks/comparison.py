@@ -86,6 +86,11 @@ class Comparison:
     configs: Sequence[Measured]
     matrix_rates: Mapping[str, float]
 
+    @property
+    def several(self) -> bool:
+        """Whether there are several rounds: figures of a single one have no spread."""
+        return len(self.configs[0].seconds) > 1
+
     def ratio(self, config: Measured) -> Spread:
         """Of its time to the first one's in the same round."""
         return Spread.of([own / first for own, first in zip(config.seconds, self.configs[0].seconds, strict=True)])
@@ -102,8 +107,8 @@ class Comparison:
 
     def table(self) -> str:
         """The figures as text, one config per line, columns without any figure left out."""
-        headings = ["config", "seconds", "quartiles", "ratio", "quartiles", "images/s", "first call"]
-        headings += ["peak MiB", "ratio", "GFLOP", "GFLOP/s", "of matrix products"]
+        headings = ["config", "seconds", "quartiles of seconds", "time ratio", "quartiles of ratio", "images/s"]
+        headings += ["first call", "peak MiB", "memory ratio", "GFLOP", "GFLOP/s", "of matrix products"]
         rows = []
         for own in self.configs:
             rate, share = own.operations_per_second, self.share(own)
@@ -114,13 +119,13 @@ class Comparison:
                 _text(rate and rate / 1e9, ".1f"),
                 _text(share, ".0%"),
             ]
-            times, ratios = Spread.of(own.seconds).text(4), self.ratio(own).text(3)
-            rows.append(
-                [own.name, *times, *ratios, f"{own.images_per_second:.2f}", f"{own.first_seconds:.4f}", *optional]
-            )
+            spreads = [Spread.of(own.seconds).text(4), self.ratio(own).text(3)]
+            times = [text for median, quartiles in spreads for text in (median, quartiles * self.several)]
+            rows.append([own.name, *times, f"{own.images_per_second:.2f}", f"{own.first_seconds:.4f}", *optional])
         kept = [i for i in range(len(headings)) if any(row[i] for row in rows)]
         cells = [[row[i] for i in kept] for row in rows]
-        lines = [f"{self.title}, medians of {len(self.configs[0].seconds)} rounds"]
+        rounds = f"medians of {len(self.configs[0].seconds)} rounds" if self.several else "one round"
+        lines = [f"{self.title}, {rounds}"]
         lines += [text_table([headings[i] for i in kept], cells)]
         lines += [f"matrix products, {key}: {rate / 1e9:.1f} GFLOP/s" for key, rate in self.matrix_rates.items()]
         subjects = {own.subject for own in self.configs}
@@ -146,6 +151,7 @@ class Comparison:
                     "ratio_spread": self.ratio(own)._asdict(),
                     "images_per_second": own.images_per_second,
                     "peak_mib": own.peak_mib,
+                    "peak_ratio": self.memory_ratio(own),
                     "gflop": own.operations and own.operations / 1e9,
                     "gflop_per_second": rate and rate / 1e9,
                     "matrix_products": own.matrix,
@@ -159,8 +165,9 @@ class Comparison:
         """What the comparison comes to, a line for each config but the first."""
         lines = []
         for own in self.configs[1:]:
-            ratio, (low, high) = self.ratio(own).text(3)[0], self.ratio(own)[1:]
-            lines.append(f"{own.name} takes {ratio} ({low:.3f} to {high:.3f}) of the time of {self.configs[0].name}")
+            ratio, quartiles = self.ratio(own).text(3)
+            spread = f" ({quartiles})" if self.several else ""
+            lines.append(f"{own.name} takes {ratio}{spread} of the time of {self.configs[0].name}")
         return lines
 
     def picture(self) -> Figure:
@@ -171,8 +178,9 @@ class Comparison:
         rows = range(len(self.configs))
         spreads = [Spread.of(own.seconds) for own in self.configs]
         medians = [spread.median for spread in spreads]
-        arms = [[s.median - s.low for s in spreads], [s.high - s.median for s in spreads]]
-        labels = [("Time", "seconds per call, median and quartiles"), ("Peak memory", "MiB")]
+        arms = [[s.median - s.low for s in spreads], [s.high - s.median for s in spreads]] if self.several else None
+        time = "seconds per call, median and quartiles" if self.several else "seconds of one call"
+        labels = [("Time", time), ("Peak memory", "MiB")]
         for panel, (title, x) in zip(panels, labels, strict=False):
             style.name_axes(panel, title=title, x=x, y="")
         panels[0].barh(rows, medians, 0.6, xerr=arms, color=style.SKY, ecolor=style.BLACK, capsize=4)

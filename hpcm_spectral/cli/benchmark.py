@@ -109,7 +109,7 @@ def _measure(own: BenchmarkSettings, compared: list[Compared], device: torch.dev
             Measured(each.name, each.overrides, thing.subject, thing.images, threads, 0, (), matrix=matrix),
         )
     peaks = {each.name: _peak(each, usual) if own.memory else None for each in compared}
-    log.info("%d rounds of each in turns", own.repeats)
+    log.info("%d round%s of each in turns", own.repeats, "s" * (own.repeats > 1))
     # Loading is the CPU's work.
     clock = torch.device("cpu") if own.kind == "loader" else device
     rounds = rounds_in_turns(calls, clock, own.repeats + 1, announce=True)

@@ -3,6 +3,7 @@
 import hpcm_spectral  # noqa: F401, I001  first: it makes torchvision importable
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,10 @@ def test_sets_are_composed_on_top_of_the_command(
     assert "torch" in figures["session"]["packages"]
     printed = capsys.readouterr()
     assert "data.batch_size=3 phase1=off" in printed.out
+    assert ", one round\n" in printed.out
+    assert "quartiles" not in printed.out
     assert "round 1 of 2, which warms up" in printed.err
-    assert "of the time of phase1=off" in printed.err
+    assert re.search(r"schedule=constant takes \d+\.\d{3} of the time of phase1=off\n", printed.err)
 
 
 def test_sets_by_names_of_which_one_is_empty(measure: Callable[..., dict[str, Any]]) -> None:
@@ -115,7 +118,10 @@ def test_figures_by_hand() -> None:
     figures = "2.0000 2.0000 to 4.0000 1.500 1.250 to 1.750 1.00 9.0000 103 1.030 4.0 2.0 50%"
     assert rows[1].split() == ["b", *figures.split()]
     assert rows[2:] == ["matrix products, m: 4.0 GFLOP/s", "a: x", "b: y"]
-    assert "peak" in headings
+    names = re.split(" {2,}", headings)
+    assert len(names) == len(set(names)) == 12
+    assert result.sentences() == ["b takes 1.500 (1.250 to 1.750) of the time of a"]
+    assert result.plain()["configs"][1]["peak_ratio"] == result.memory_ratio(second)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +147,8 @@ def test_figures_by_hand() -> None:
         (["benchmark=step", "compare=[[seed=1],[sed=2]]"], "but of sed=2: sed is not a setting; did you mean seed?"),
         (["benchmark=step", "+compare.a=model=hpcm_tin"], "but of a: model must be one of compressai, custom"),
         (["benchmark=step", "compare=[[repeats=3]]"], "compare must leave repeats alone"),
+        (["benchmark=step", "compare=[[hydra.job.name=a]]"], "compare must leave hydra.job.name alone"),
+        (["benchmark=step", "compare=[[hydra/launcher=basic]]"], "compare must leave hydra/launcher alone"),
         (["benchmark=step", "compare=[[],[transforms=bfloat16]]"], "but of transforms=bfloat16: transforms is not a"),
         (["benchmark=loader", "+transforms=bfloat16"], "transforms is not a setting"),
         (
