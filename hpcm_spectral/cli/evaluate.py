@@ -107,7 +107,7 @@ def run_evaluation(cfg: DictConfig) -> None:
     references = read_references(references_of)
     own = Curve(name, results)
     comparisons, note = _compare(own, references, images, asked=settings.reference_set is not None)
-    remarks = _remarks(scored)
+    remarks = _remarks(scored, settings.transforms)
 
     notes = "\n".join(filter(None, [note, *remarks]))
     save_figure(draw_rate_distortion(own, references, comparisons, images=images.title, notes=notes), output / FIGURE)
@@ -228,9 +228,11 @@ def _compare(
     return compare(own, references), note
 
 
-def _remarks(scored: Scored) -> list[str]:
+def _remarks(scored: Scored, transforms: Transforms) -> list[str]:
     """What to know of the figures, besides the curves that they are compared with."""
     remarks = [f"{label}: no image could be scored, so that it is no point of the curve." for label in scored.without]
+    if transforms != "float32":
+        remarks.append(f"Files of transforms in {transforms}; estimated bits are those of a forward pass in float32.")
     scores = [point.score for point in scored.points]
     if small := [score.image for score in scores[0].images if score.ms_ssim_db is None]:
         remarks.append(

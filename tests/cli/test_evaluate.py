@@ -130,12 +130,16 @@ def test_one_codec_on_images_of_ones_own(
 ) -> None:
     (images / "deep" / "b.png").write_bytes(b"no image")
     Image.new("RGB", (200, 160), (9, 99, 199)).save(images / "small.png")
-    assert run_evaluate(f"codec={codecs[1]}", f"images={images}", "output=out") == 0
+    assert run_evaluate(f"codec={codecs[1]}", f"images={images}", "transforms=bfloat16", "output=out") == 0
     captured = capsys.readouterr()
     content = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert content["name"] == "134"
     assert content["meta"]["images"] == {"folder": str(images), "set": None, "count": 2, "skipped": 1}
     assert content["meta"]["bd_rate"] == []
+    assert content["meta"]["transforms"] == "bfloat16"
+    said = "Files of transforms in bfloat16; estimated bits are those of a forward pass in float32."
+    assert said in content["meta"]["remarks"]
+    assert said in captured.out
     assert "The curves are of Kodak, the points of other images (photos)" in captured.out
     assert [len(values) for values in content["results"].values()] == [1] * len(content["results"])
     assert not [key for key in content["results"] if key.startswith("ms-ssim")]
