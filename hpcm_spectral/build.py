@@ -44,6 +44,7 @@ from hpcm_spectral.training import (
     validate_once,
 )
 from hpcm_spectral.training.callbacks import LogPhase, progress_display
+from hpcm_spectral.training.compiling import compile_blocks
 from hpcm_spectral.training.limits import check_limits, check_trainer
 from hpcm_spectral.training.resources import ResourceMeter
 from hpcm_spectral.training.stopping import Stopping
@@ -96,7 +97,8 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
     announce(stages, epochs)
 
     kept = not settings.trainer.get("fast_dev_run")
-    csv, meter, stopping, diagnostics = RunCsvLogger(folder), ResourceMeter(), Stopping(folder), None
+    meter = ResourceMeter(say_first=settings.compile is not None)
+    csv, stopping, diagnostics = RunCsvLogger(folder), Stopping(folder), None
     if kept and settings.diagnostics:
         draw = partial(write_spectral_evolution, folder)
         supplied = {"folder": folder, "codec": module.codec, "photographs": photographs, "draw": draw}
@@ -144,7 +146,10 @@ def build_data_and_module(
     data.setup("fit")
     prepare_stages(stages, codec, data.crop_size, settings.seed)
     more = {"channels_last": settings.channels_last, "ms_ssim": data.have_ms_ssim}
-    return data, CodecModule(codec, loss, recipe, list(stages.values()), **more)
+    module = CodecModule(codec, loss, recipe, list(stages.values()), **more)
+    if settings.compile is not None:
+        compile_blocks(codec, settings.compile)
+    return data, module
 
 
 def build_node(node: Mapping[str, Any], key: str, kind: type[Any] = object, **supplied: Any) -> Any:

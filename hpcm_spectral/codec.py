@@ -5,7 +5,7 @@ Letters: B batch, H and W an image's sides, h and w those of a latent.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -102,6 +102,7 @@ class Codec(nn.Module):
         free_transforms: It has networks outside the entropy path: what they return differs in precision between
             machines without any file being read wrongly.
         transform_dtype: What ``encode`` and ``decode`` compute those in; see :meth:`set_transforms`.
+        block_types: Classes of the modules of its network that ``compile=`` compiles one by one in training.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Codec(nn.Module):
     lmbdas: tuple[float, ...] | None = None
     free_transforms: bool = False
     transform_dtype: torch.dtype = torch.float32
+    block_types: ClassVar[tuple[type[nn.Module], ...]] = (nn.Sequential,)
 
     def set_transforms(self, dtype: torch.dtype) -> None:
         """Choose what ``encode`` and ``decode`` compute the networks outside the entropy path in.

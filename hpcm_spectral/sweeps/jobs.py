@@ -23,7 +23,7 @@ from hpcm_spectral.sweeps.records import REPLACED, JobRecord, Outcome, await_rec
 log = logging.getLogger("hpcm_spectral")
 # What two sessions of a sweep may differ in: nothing that the run's figures depend on.
 FREE_IN_SWEEPS = (
-    *("resume", "sweep", "logger", "diagnostics", "channels_last"),
+    *("resume", "sweep", "logger", "diagnostics", "channels_last", "compile"),
     *("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.log_every_n_steps", "trainer.max_time"),
 )
 Train = Callable[[DictConfig, Path, str | None], dict[str, Any]]

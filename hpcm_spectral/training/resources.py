@@ -1,6 +1,7 @@
 """What a training takes of the machine: time per step and memory, and what provenance notes of its accelerators."""
 
 import contextlib
+import logging
 import re
 import resource
 import sys
@@ -12,13 +13,19 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 
+log = logging.getLogger("hpcm_spectral")
 STATUS = Path("/proc/self/status")
 
 
 class ResourceMeter(Callback):
-    """Measures seconds per step, data loading included, and peak memory."""
+    """Measures seconds per step, data loading included, and peak memory.
 
-    def __init__(self) -> None:
+    Args:
+        say_first: Say how long the first step took, which is long where it compiles.
+    """
+
+    def __init__(self, *, say_first: bool = False) -> None:
+        self._say_first = say_first
         self._seconds: list[float] = []
         self._last = 0.0
 
@@ -39,6 +46,8 @@ class ResourceMeter(Callback):
         now = time.monotonic()
         self._seconds.append(now - self._last)
         self._last = now
+        if self._say_first and len(self._seconds) == 1:
+            log.info("the first step took %.1f s", self._seconds[0])
 
     def summary(self) -> dict[str, float]:
         """Mean seconds per step and the peak memory of this process (and of the GPU) in MiB."""

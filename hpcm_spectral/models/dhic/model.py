@@ -22,6 +22,7 @@ from hpcm_spectral.entropy import (
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.metrics import bits
 from hpcm_spectral.models.batches import CodesBatches
+from hpcm_spectral.models.dhic.blocks import FFN, Block
 from hpcm_spectral.models.dhic.decoder import Decoder
 from hpcm_spectral.models.dhic.encoder import Encoder
 from hpcm_spectral.models.dhic.initialise import initialise, start_steps
@@ -66,6 +67,7 @@ class DHIC(CodesBatches, CompressionModel):
     """
 
     free_transforms = True
+    block_types = (Block, FFN)
 
     def __init__(
         self,

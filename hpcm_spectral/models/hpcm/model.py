@@ -24,7 +24,9 @@ from hpcm_spectral.entropy.tabled import TAIL_MASS
 from hpcm_spectral.errors import CodingError
 from hpcm_spectral.metrics import bits
 from hpcm_spectral.models.batches import CodesBatches
+from hpcm_spectral.models.hpcm.attention import WindowCrossAttention
 from hpcm_spectral.models.hpcm.context import ProgressiveContext
+from hpcm_spectral.models.hpcm.layers import ResidualBlock
 from hpcm_spectral.models.hpcm.order import STEPS_UP_TO, assemble
 from hpcm_spectral.models.hpcm.sizes import BASE, HyperPriorOrder, checked_arguments, infer_arguments, registered_name
 from hpcm_spectral.models.hpcm.transforms import build_g_a, build_g_s, build_h_a, build_h_s, initialise
@@ -72,6 +74,7 @@ class HPCM(CodesBatches, CompressionModel):
     scales = len(STEPS_UP_TO)
     string_names = ("y", "z")
     shape_multiple = STRIDE_Z
+    block_types = (ResidualBlock, WindowCrossAttention)
 
     def __init__(
         self,
