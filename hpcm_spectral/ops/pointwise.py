@@ -25,17 +25,22 @@ LEAST = 3e7
 _casts: ContextVar[dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] | None] = ContextVar("casts", default=None)
 
 
-def fast(x: Float[torch.Tensor, "B C h w"], conv: torch.nn.Conv2d) -> bool:
+def fast(x: Float[torch.Tensor, "B C h w"], conv: torch.nn.Conv2d, least: float | None = None) -> bool:
     """Whether a 1x1 convolution that is being trained is to be taken as a product.
 
     In evaluation it never is: encoder and decoder, of older files too, must go on computing the same priors. Nor is it
     while torch.compile looks on, which fuses plain operations itself.
+
+    Args:
+        x: Its input.
+        conv: The convolution.
+        least: Multiplications from which on it pays; None: those of a single convolution.
     """
     if torch.compiler.is_compiling():
         return False
     training = conv.training and torch.is_grad_enabled() and x.device.type == "cpu"
     multiplications = x.shape[0] * x.shape[2] * x.shape[3] * conv.weight.numel()
-    return training and multiplications >= LEAST and _dtype(x) in _dtypes()
+    return training and multiplications >= (LEAST if least is None else least) and _dtype(x) in _dtypes()
 
 
 def rows_of(x: Float[torch.Tensor, "B C h w"]) -> Rows:

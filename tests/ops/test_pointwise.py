@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from hpcm_spectral.models.dhic import blocks
 from hpcm_spectral.models.dhic.blocks import FFN, Block
 from hpcm_spectral.models.hpcm.attention import WindowCrossAttention
 from hpcm_spectral.models.hpcm.layers import DWConvRB, PConvRB
@@ -26,6 +27,7 @@ BLOCKS = {
 @pytest.fixture(autouse=True)
 def small_products_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pointwise, "LEAST", 0)
+    monkeypatch.setattr(blocks, "LEAST_FFN", 0)
     monkeypatch.setattr(pointwise, "TILE_VALUES", 1)
 
 

@@ -12,6 +12,8 @@ from hpcm_spectral.ops.recomputing import recomputed
 Features = Float[torch.Tensor, "B C h w"]
 # Separable weights of a 3x3 convolution's taps.
 TAPS = (0.75, 1.0, 0.75)
+# Below so many multiplications a feed-forward network is faster as two convolutions.
+LEAST_FFN = 2e8
 
 
 def steep(conv: nn.Conv2d, x: Features) -> Float[torch.Tensor, "B D h w"]:
@@ -20,9 +22,8 @@ def steep(conv: nn.Conv2d, x: Features) -> Float[torch.Tensor, "B D h w"]:
     What follows divides by four in its weights: powers of two are exact, and no pass over the features is spent.
     """
     assert conv.bias is not None
-    if fast(x, conv):
-        return fused_blocks.steep(*cast(channels_last(x), 4 * conv.weight, 4 * conv.bias))
-    return F.silu(F.conv2d(x, 4 * conv.weight, 4 * conv.bias))
+    weights = 4 * conv.weight, 4 * conv.bias
+    return fused_blocks.steep(*cast(channels_last(x), *weights)) if fast(x, conv) else F.silu(F.conv2d(x, *weights))
 
 
 class FFN(nn.Module):
@@ -35,13 +36,13 @@ class FFN(nn.Module):
 
     def forward(self, x: Features) -> Features:
         """Same shape in and out."""
-        if fast(x, self.expand):
-            assert self.expand.bias is not None
-            assert self.contract.bias is not None
-            weights = (4 * self.expand.weight, 4 * self.expand.bias, self.contract.weight / 4, self.contract.bias)
+        assert self.expand.bias is not None
+        assert self.contract.bias is not None
+        weights = (4 * self.expand.weight, 4 * self.expand.bias, self.contract.weight / 4, self.contract.bias)
+        if fast(x, self.expand, LEAST_FFN):
             return fused_blocks.folded_ffn(*cast(channels_last(x), *weights))
-        first, second = steep(self.expand, x).chunk(2, dim=1)
-        return x + F.conv2d(first + second, self.contract.weight / 4, self.contract.bias)
+        first, second = F.silu(F.conv2d(x, *weights[:2])).chunk(2, dim=1)
+        return x + F.conv2d(first + second, *weights[2:])
 
 
 class Mixer(nn.Module):
