@@ -27,8 +27,12 @@ def psnr_8bit(x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3
 
 
 def ms_ssim_db(x: Float[torch.Tensor, "B 3 H W"], x_hat: Float[torch.Tensor, "B 3 H W"]) -> Float[torch.Tensor, ""]:
-    """``-10 log10(1 - MS-SSIM)`` after clamping and rounding to 8 bits; both sides must have at least 161 pixels."""
-    return -10 * torch.log10(1 - ms_ssim(to_8bit(x_hat), x.float(), data_range=1.0))
+    """``-10 log10(1 - MS-SSIM)`` after clamping and rounding to 8 bits; both sides must have at least 161 pixels.
+
+    Computed in float32, under autocast too.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return -10 * torch.log10(1 - ms_ssim(to_8bit(x_hat), x.float(), data_range=1.0))
 
 
 def to_8bit(x: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, "*shape"]:

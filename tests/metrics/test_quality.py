@@ -45,5 +45,13 @@ def test_ms_ssim_in_db_rises_with_quality_and_has_a_size_limit(pair: tuple[torch
     ms_ssim_db(x[..., :161, :161], x_hat[..., :161, :161])
 
 
+def test_autocast_lowers_the_precision_of_no_metric(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    x, x_hat = pair
+    alike = x + 1e-2 * (x_hat - x)  # an MS-SSIM of 0.9999, which bfloat16 cannot hold
+    found = [metric(x, alike) for metric in (psnr_8bit, ms_ssim_db)]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert [metric(x, alike) for metric in (psnr_8bit, ms_ssim_db)] == found
+
+
 def test_bits_are_binary_logarithms() -> None:
     assert bits(torch.tensor([[0.5, 0.125], [1.0, 2**-30]])).item() == pytest.approx(1 + 3 + 0 + 30)
