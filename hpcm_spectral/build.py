@@ -97,7 +97,7 @@ def build_run(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]
     announce(stages, epochs)
 
     kept = not settings.trainer.get("fast_dev_run")
-    meter = ResourceMeter(say_first=settings.compile is not None)
+    meter = ResourceMeter(say_first=bool(settings.compile))
     csv, stopping, diagnostics = RunCsvLogger(folder), Stopping(folder), None
     if kept and settings.diagnostics:
         draw = partial(write_spectral_evolution, folder)
@@ -143,13 +143,11 @@ def build_data_and_module(
     codec = as_codec(build_node(settings.model, "model", torch.nn.Module), settings.model)
     check_crops(data.crop_size, codec.size_multiple)
     try_export(codec)
+    compile_blocks(codec, settings.compile)
     data.setup("fit")
     prepare_stages(stages, codec, data.crop_size, settings.seed)
     more = {"channels_last": settings.channels_last, "ms_ssim": data.have_ms_ssim}
-    module = CodecModule(codec, loss, recipe, list(stages.values()), **more)
-    if settings.compile is not None:
-        compile_blocks(codec, settings.compile)
-    return data, module
+    return data, CodecModule(codec, loss, recipe, list(stages.values()), **more)
 
 
 def build_node(node: Mapping[str, Any], key: str, kind: type[Any] = object, **supplied: Any) -> Any:

@@ -69,7 +69,7 @@ class RunSettings(StrictSettings):
     init_from: str | None = None
     resume: str | None
     channels_last: bool
-    compile: str | None = None
+    compile: str | bool | None = None
     sweep: SweepSettings = SweepSettings()
 
 

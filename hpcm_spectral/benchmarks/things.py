@@ -67,7 +67,7 @@ class Stepper:
         self.optimizer.zero_grad()
         with torch.autocast(batch.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             loss = self.module.training_loss(batch, self.progress).loss
-        loss.backward()
+        self.module.backward(loss)
         if self.clip:
             self.module.configure_gradient_clipping(self.optimizer, self.clip)
         self.optimizer.step()

@@ -93,7 +93,7 @@ def _measure(own: BenchmarkSettings, compared: list[Compared], device: torch.dev
     calls: dict[str, Callable[[], object]] = {}
     built: dict[str, tuple[Thing, Measured]] = {}
     for each in compared:
-        threads = settings_of(each.config).threads or usual
+        threads = _named(each, len(compared), lambda each=each: settings_of(each.config)).threads or usual  # type: ignore[misc]
         torch.set_num_threads(threads)
         log.info("%s: building", each.name)
         thing = _named(each, len(compared), lambda each=each: build_thing(each.config))  # type: ignore[misc]

@@ -25,7 +25,7 @@ def build_thing(config: dict[str, Any]) -> Thing:
         ConfigError: The config cannot be built, or sets what this kind leaves out.
     """
     own = settings_of(config)
-    _check_trainer(own.kind, config["trainer"])
+    _check_kind(own.kind, config)
     if own.kind == "loader":
         return things.epoch_of_batches(build_node(check_config(of_run(config)).data, "data", ImageDataModule))
     # A batch or a picture is needed, for which no process need start and no image stay.
@@ -54,8 +54,13 @@ def build_thing(config: dict[str, Any]) -> Thing:
     return make(codec, picture, module.memory_format)
 
 
-def _check_trainer(kind: str, trainer: dict[str, Any]) -> None:
-    """Refuse what a benchmark without a trainer would silently leave out."""
+def _check_kind(kind: str, config: dict[str, Any]) -> None:
+    """Refuse what this kind of benchmark would silently leave out."""
+    trainer, compiled = config["trainer"], config["compile"]
+    if kind != "step" and compiled:
+        raise ConfigError(
+            f"compile must be null, as training steps alone are compiled, got {compiled!r}; use benchmark=step."
+        )
     if kind == "loader":
         return
     if trainer["precision"] not in (PRECISIONS if kind == "step" else ["32-true"]):

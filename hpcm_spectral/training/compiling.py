@@ -1,6 +1,8 @@
 """A codec's blocks compiled by torch.compile, for its training steps alone."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,12 +11,15 @@ from torch import nn
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.errors import ConfigError, first_line
 
+DEFAULT = "inductor"
+# Of those that torch leaves to who debugs it, the ones that only leave out the compiler.
+PLAIN = ("eager", "aot_eager")
 log = logging.getLogger("hpcm_spectral")
 # Graphs that a block may need: one per shape, precision and number of threads.
 GRAPHS = 8
 
 
-def compile_blocks(codec: Codec, backend: str) -> None:
+def compile_blocks(codec: Codec, setting: str | bool | None) -> None:
     """Have the blocks of a codec compiled when a training step first uses them.
 
     In evaluation, and where no gradient is wanted, they run as they are: encoder and decoder must go on computing the
@@ -22,18 +27,22 @@ def compile_blocks(codec: Codec, backend: str) -> None:
 
     Args:
         codec: The codec.
-        backend: One of torch.compile's.
+        setting: A backend of torch.compile; true for inductor, null or false for none.
 
     Raises:
         ConfigError: There is no such backend, or the codec has no blocks.
     """
-    # Those for debugging are left to who knows them.
-    if backend not in torch.compiler.list_backends(None):
-        usual = ", ".join(torch.compiler.list_backends())
-        raise ConfigError(f"compile must be null or one of {usual}, got {backend!r}; compile=null trains without.")
-    found = blocks_of(codec.network, codec.block_types)
+    if setting is None or setting is False:
+        return
+    backend = DEFAULT if setting is True else setting
+    usual = [*torch.compiler.list_backends(), *PLAIN]
+    if backend not in usual:
+        raise ConfigError(f"compile must be null, true ({DEFAULT}) or one of {', '.join(usual)}, got {backend!r}.")
+    # A network that is wrapped knows its own best.
+    types = getattr(codec.network, "block_types", codec.block_types)
+    found = blocks_of(codec.network, types)
     if not found:
-        kinds = " or ".join(kind.__name__ for kind in codec.block_types)
+        kinds = " or ".join(kind.__name__ for kind in types)
         raise ConfigError(
             f"compile must be null for a codec without modules of the class {kinds}, got {backend}; name those of its "
             "blocks in its block_types."
@@ -45,7 +54,23 @@ def compile_blocks(codec: Codec, backend: str) -> None:
     config: Any = torch._dynamo.config
     config.cache_size_limit += GRAPHS * len(found)
     config.accumulated_cache_size_limit += GRAPHS * len(found)
-    log.info("%d blocks are compiled with %s at their first use", len(found), backend)
+    log.info("%d blocks: each is compiled with %s when a training step first calls it", len(found), backend)
+
+
+@contextmanager
+def naming_backend() -> Iterator[None]:
+    """Where compiled blocks run, or their gradients, which are compiled at their first use, too.
+
+    Raises:
+        ConfigError: A backend could not compile.
+    """
+    try:
+        yield
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        raise ConfigError(
+            f"compile must name a backend that works here, got {error.backend_name}: "
+            f"{first_line(error.inner_exception)}; compile=null trains uncompiled."
+        ) from error
 
 
 def blocks_of(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[nn.Module]:
@@ -59,21 +84,15 @@ class _TrainingCall:
     """Calls a module compiled in training steps, and plain otherwise."""
 
     def __init__(self, module: nn.Module, backend: str) -> None:
-        self.module, self.backend = module, backend
+        self.module = module
         # Not by the module's own compile, which passes over torch.nn's classes, such as Sequential.
         self.compiled = torch.compile(self._plain, backend=backend, dynamic=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not (self.module.training and torch.is_grad_enabled()):
             return self._plain(*args, **kwargs)
-        try:
+        with naming_backend():
             return self.compiled(*args, **kwargs)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
-            reason = first_line(error.inner_exception)
-            raise ConfigError(
-                f"compile must name a backend that works here, got {self.backend}: {reason}; compile=null trains "
-                "without it."
-            ) from error
 
     def _plain(self, *args: Any, **kwargs: Any) -> Any:
         return self.module._call_impl(*args, **kwargs)

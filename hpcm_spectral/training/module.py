@@ -21,6 +21,7 @@ from hpcm_spectral.models.registry import description_of
 from hpcm_spectral.stages import InputStage, PenaltyStage, Stage
 from hpcm_spectral.training.checkpointing import RUN_FOLDER, adapt_states
 from hpcm_spectral.training.clipping import SkippedSteps, clip_groups, keep_kernels, skip_groups
+from hpcm_spectral.training.compiling import naming_backend
 from hpcm_spectral.training.optimizers import Recipe, keep_ratios, lr_ratios
 from hpcm_spectral.training.resuming import KEY, apply_changes, forget_other_kinds, settings_of
 
@@ -157,6 +158,11 @@ class CodecModule(pl.LightningModule):
             loss = loss + term
         phase = "+".join(stage.phase for stage in self._active(Stage, progress)) or BASELINE
         return TrainingStep(progress, phase, loss, terms, penalties, numbers)
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of a step's loss; an error says which backend could not compile them."""
+        with naming_backend():
+            super().backward(loss, *args, **kwargs)
 
     def validation_metrics(self, batch: Float[torch.Tensor, "1 3 H W"]) -> dict[str, torch.Tensor]:
         """Metrics of one full photograph in [0, 1], by key; no stage takes part.

@@ -59,7 +59,7 @@ def test_a_run_with_compiled_blocks_equals_one_without(
     assert "\ncompile: null\n" in config
     assert run_train(*own, "compile=eager", f"hydra.run.dir={compiled}") == 0
     err = capsys.readouterr().err
-    assert "4 blocks are compiled with eager at their first use" in err
+    assert "4 blocks: each is compiled with eager" in err
     assert re.search(r"the first step took [\d.]+ s", err)
     for key in ("train/loss", "train/bpp_loss", "val/loss", "val/psnr"):
         assert column(compiled, key) == pytest.approx(column(plain, key), rel=1e-5), key
@@ -103,7 +103,7 @@ def test_a_backend_that_fails_is_named_with_its_reason() -> None:
 
     codec = CompressAI("bmshj2018-factorized", 1)
     compile_blocks(codec, "broken")
-    with pytest.raises(ConfigError, match="works here, got broken: no compiler here; compile=null trains without it."):
+    with pytest.raises(ConfigError, match="works here, got broken: no compiler here; compile=null trains uncompiled."):
         codec(torch.rand(1, 3, 64, 64))
 
 

@@ -12,7 +12,7 @@ from hpcm_spectral.ops.recomputing import recomputed
 Features = Float[torch.Tensor, "B C h w"]
 # Separable weights of a 3x3 convolution's taps.
 TAPS = (0.75, 1.0, 0.75)
-# Below so many multiplications a feed-forward network is faster as two convolutions.
+# With fewer multiplications in its expansion a feed-forward network is faster as two convolutions.
 LEAST_FFN = 2e8
 
 

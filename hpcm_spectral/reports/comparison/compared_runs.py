@@ -32,6 +32,7 @@ OFF = "off"
 IGNORED_GROUPS = ("hydra", "paths", "logger", "resume", "sweep", "diagnostics")
 IGNORED_KEYS = (
     "seed",
+    "compile",  # which older runs do not have
     "data.num_workers",
     "data.cache_mb",  # of older runs
     "data.cache_gib",
