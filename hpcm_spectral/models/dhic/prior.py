@@ -73,7 +73,8 @@ class LatentScale(nn.Module):
             # Which the encoder alone computes, and in few bits if its features are.
             with transforms_in(e.dtype, e.device):
                 z = self.posterior(torch.cat((f, self.encoder_block(e * self.encoder_gain(level))), dim=1))
-            z = as_float32(z) / step
+            # In training it keeps the memory format of the rest.
+            z = (z.float() if self.training else as_float32(z)) / step
         if inside is not None:
             inside = inside.expand(-1, mean.shape[1], -1, -1)
         z_hat = coder.code(z, scale, mean / step, inside) * step
