@@ -102,7 +102,8 @@ class Codec(nn.Module):
         free_transforms: It has networks outside the entropy path: what they return differs in precision between
             machines without any file being read wrongly.
         transform_dtype: What ``encode`` and ``decode`` compute those in; see :meth:`set_transforms`.
-        block_types: Classes of the modules of its network that ``compile=`` compiles one by one in training.
+        block_types: Classes of the modules of its network that ``compile=`` compiles one by one in training; a
+            network that is wrapped may name its own.
     """
 
     name: str

@@ -144,10 +144,10 @@ def _on_device(codec: Codec, picture: Image.Image, memory_format: torch.memory_f
 def _coding(codec: Codec, call: Callable[[], object], picture: Image.Image) -> Thing:
     """With transforms in bfloat16 the entropy path stays in float32: two precisions."""
     subject, dtype = f"a picture of {picture.width}x{picture.height}", codec.transform_dtype
-    if dtype == torch.float32:
-        return Thing(call, subject, 1, partial(count_operations, call), dtype)
-    subject += f", transforms in {str(dtype).removeprefix('torch.')}"
-    return Thing(call, subject, 1, partial(count_operations, call), None)
+    mixed = dtype != torch.float32
+    if mixed:
+        subject += f", transforms in {str(dtype).removeprefix('torch.')}"
+    return Thing(call, subject, 1, partial(count_operations, call), None if mixed else dtype)
 
 
 def epoch_of_batches(data: ImageDataModule) -> Thing:

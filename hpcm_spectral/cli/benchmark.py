@@ -93,10 +93,11 @@ def _measure(own: BenchmarkSettings, compared: list[Compared], device: torch.dev
     calls: dict[str, Callable[[], object]] = {}
     built: dict[str, tuple[Thing, Measured]] = {}
     for each in compared:
-        threads = _named(each, len(compared), lambda each=each: settings_of(each.config)).threads or usual  # type: ignore[misc]
-        torch.set_num_threads(threads)
-        log.info("%s: building", each.name)
-        thing = _named(each, len(compared), lambda each=each: build_thing(each.config))  # type: ignore[misc]
+        with _naming(each, len(compared)):
+            threads = settings_of(each.config).threads or usual
+            torch.set_num_threads(threads)
+            log.info("%s: building", each.name)
+            thing = build_thing(each.config)
         matrix = None
         if thing.operations is not None and thing.dtype is not None:
             precision = "float32 as TF32" if thing.tf32 and device.type == "cuda" else str(thing.dtype).split(".")[1]
@@ -134,10 +135,11 @@ def _on_threads(threads: int, call: Callable[[], object]) -> None:
     call()
 
 
-def _named(each: Compared, count: int, build: Callable[[], Any]) -> Any:
-    """What ``build`` returns; an error says of which config it is, where there are several."""
+@contextmanager
+def _naming(each: Compared, count: int) -> Iterator[None]:
+    """An error within says of which config it is, where there are several."""
     try:
-        return build()
+        yield
     except UserError as error:
         if count == 1:
             raise

@@ -1,6 +1,5 @@
 """Trainings that start from the weights of another codec."""
 
-import csv
 import json
 import logging
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from logged import column
 from safetensors.torch import load_file
 
 from hpcm_spectral.build import build_node
@@ -24,11 +24,6 @@ from hpcm_spectral.models.sources import read_source
 Run = Callable[..., int]
 GOLDEN = Path(__file__).parents[1] / "golden"
 MODELS = config_folder() / "model"
-
-
-def column(folder: Path, key: str) -> list[float]:
-    with (folder / "metrics.csv").open(newline="") as file:
-        return [float(row[key]) for row in csv.DictReader(file) if row[key]]
 
 
 def sessions(folder: Path) -> list[dict]:

@@ -1,7 +1,6 @@
 """Training with compiled blocks: the same numbers, and nothing compiled outside training steps."""
 
 import copy
-import csv
 import os
 import re
 import subprocess
@@ -12,7 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch._dynamo.utils
+from logged import column
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
+from torch._functorch.compilers import nop
+from torch._inductor.exc import InductorError
 
 from hpcm_spectral.codec import Codec
 from hpcm_spectral.errors import ConfigError
@@ -20,11 +23,6 @@ from hpcm_spectral.losses import RateDistortionLoss
 from hpcm_spectral.models import DHIC, CompressAI, HPCM_Tiny
 from hpcm_spectral.training import CodecModule, Recipe
 from hpcm_spectral.training.compiling import blocks_of, compile_blocks
-
-
-def column(folder: Path, key: str) -> list[float]:
-    with (folder / "metrics.csv").open(newline="") as file:
-        return [float(row[key]) for row in csv.DictReader(file) if row[key]]
 
 
 def small_dhic(*, checkpointed: bool = False) -> DHIC:
@@ -105,6 +103,19 @@ def test_a_backend_that_fails_is_named_with_its_reason() -> None:
     compile_blocks(codec, "broken")
     with pytest.raises(ConfigError, match="works here, got broken: no compiler here; compile=null trains uncompiled."):
         codec(torch.rand(1, 3, 64, 64))
+
+
+def test_a_backend_that_fails_at_a_gradient_is_named_too() -> None:
+    def fail(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable:
+        raise InductorError(RuntimeError("no compiler here"), None)
+
+    torch._dynamo.register_backend(aot_autograd(fw_compiler=nop, bw_compiler=fail), "half_broken")
+    codec, x = CompressAI("bmshj2018-factorized", 1), torch.rand(1, 3, 64, 64)
+    compile_blocks(codec, "half_broken")
+    module = CodecModule(codec, RateDistortionLoss(), Recipe(torch.optim.Adam))
+    loss = module.training_loss(x, 0).loss
+    with pytest.raises(ConfigError, match="works here, got inductor: no compiler here"):
+        module.backward(loss)
 
 
 def test_checkpointed_blocks_compile_too() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from logged import column
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -74,11 +75,6 @@ def own_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def shorter(small_run: list[str]) -> list[str]:
     kept = [word for word in small_run if not word.startswith(("data.samples_per_epoch", "trainer.max_epochs"))]
     return [*kept, "data.samples_per_epoch=1", "trainer.limit_val_batches=1", "trainer.max_epochs=3"]
-
-
-def column(folder: Path, key: str) -> list[float]:
-    with (folder / "metrics.csv").open(newline="") as file:
-        return [float(row[key]) for row in csv.DictReader(file) if row[key]]
 
 
 def checkpoint(folder: Path, name: str = "last") -> dict:

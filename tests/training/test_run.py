@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from logged import column
 from safetensors.torch import load_file
 
 from hpcm_spectral.build import build_node
@@ -43,10 +44,6 @@ RUN_FILES = (
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def column(folder: Path, key: str) -> list[float]:
-    return [float(row[key]) for row in rows(folder) if row[key]]
 
 
 def codec_weights(folder: Path) -> dict[str, torch.Tensor]:

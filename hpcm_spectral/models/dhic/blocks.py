@@ -16,14 +16,16 @@ TAPS = (0.75, 1.0, 0.75)
 LEAST_FFN = 2e8
 
 
-def steep(conv: nn.Conv2d, x: Features) -> Float[torch.Tensor, "B D h w"]:
+def steep(conv: nn.Conv2d, x: Features, least: float | None = None) -> Float[torch.Tensor, "B D h w"]:
     """Four times ``wsilu`` of a convolution of ``x``, where ``wsilu(v) = v * sigmoid(4 v) = silu(4 v) / 4``.
 
     What follows divides by four in its weights: powers of two are exact, and no pass over the features is spent.
+    ``least`` is that of :func:`.fast`.
     """
     assert conv.bias is not None
-    weights = 4 * conv.weight, 4 * conv.bias
-    return fused_blocks.steep(*cast(channels_last(x), *weights)) if fast(x, conv) else F.silu(F.conv2d(x, *weights))
+    if fast(x, conv, least):
+        return fused_blocks.steep(*cast(channels_last(x), 4 * conv.weight, 4 * conv.bias))
+    return F.silu(F.conv2d(x, 4 * conv.weight, 4 * conv.bias))
 
 
 class FFN(nn.Module):
@@ -36,13 +38,13 @@ class FFN(nn.Module):
 
     def forward(self, x: Features) -> Features:
         """Same shape in and out."""
-        assert self.expand.bias is not None
-        assert self.contract.bias is not None
-        weights = (4 * self.expand.weight, 4 * self.expand.bias, self.contract.weight / 4, self.contract.bias)
         if fast(x, self.expand, LEAST_FFN):
+            assert self.expand.bias is not None
+            assert self.contract.bias is not None
+            weights = (4 * self.expand.weight, 4 * self.expand.bias, self.contract.weight / 4, self.contract.bias)
             return fused_blocks.folded_ffn(*cast(channels_last(x), *weights))
-        first, second = F.silu(F.conv2d(x, *weights[:2])).chunk(2, dim=1)
-        return x + F.conv2d(first + second, *weights[2:])
+        first, second = steep(self.expand, x, LEAST_FFN).chunk(2, dim=1)
+        return x + F.conv2d(first + second, self.contract.weight / 4, self.contract.bias)
 
 
 class Mixer(nn.Module):
