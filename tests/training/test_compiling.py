@@ -121,7 +121,7 @@ def test_a_backend_that_fails_at_a_gradient_is_named_too() -> None:
 def test_checkpointed_blocks_compile_too() -> None:
     """In a process of its own, as the tests' type checker cannot be compiled."""
     code = "import test_compiling as t; t.compare_checkpointed_blocks()"
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    path = os.pathsep.join(str(Path(__file__).parents[above]) for above in range(3))
     environment = {**os.environ, "PYTHONPATH": path}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
